@@ -1,0 +1,88 @@
+import type { InputDeclaration, Mix, ParameterDeclaration, Pattern } from './edges.js';
+import type { Schedule } from './schedule.js';
+import type { Expr } from './expr.js';
+
+/** A binding of a kernel: the shader's declaration and the runtime's bind group both come from this. */
+export interface Binding {
+  readonly binding: number;
+  readonly name: BindingName;
+  readonly access: 'uniform' | 'read' | 'read_write';
+  /** WGSL type of the variable. */
+  readonly type: string;
+}
+
+export type BindingName = 'shape' | 'q' | 'k' | 'v' | 'out' | 'lse' | 'tables' | 'plan' | 'parts';
+
+/** One 4-byte word of the uniform block `shape`, in order. */
+export interface UniformField {
+  readonly name: string;
+  readonly type: 'i32' | 'u32' | 'f32';
+  readonly source: UniformSource;
+}
+
+export type UniformSource =
+  /** Lengths are the most over the batch; each batch's own stand in `plan`. */
+  | { readonly kind: 'shape'; readonly name: 'batch' | 'heads' | 'key_heads' | 'queries' | 'keys' | 'splits' }
+  /** Strides and offsets in elements of the binding's WGSL type. */
+  | {
+      readonly kind: 'stride';
+      readonly tensor: 'q' | 'k' | 'v' | 'out' | 'lse';
+      readonly axis: 'batch' | 'head' | 'row' | 'offset';
+    }
+  | { readonly kind: 'parameter'; readonly name: string }
+  | { readonly kind: 'grid'; readonly axis: number }
+  /** Offset of a table in `tables` (words), or its size along an axis. Graphs: `row_ptr`, `col_idx`, `weight`. */
+  | { readonly kind: 'table'; readonly name: string; readonly part: string }
+  /** Offset of a part of the plan in `plan` (words), or a count of it. */
+  | { readonly kind: 'plan'; readonly part: string }
+  | { readonly kind: 'bits'; readonly value: number };
+
+export interface Kernel {
+  readonly name: string;
+  readonly role: 'initialise' | 'tiles' | 'decode' | 'merge' | 'gather' | 'sink';
+  /** The pass that it runs (tiles, decode, merge, gather). */
+  readonly pass: number | undefined;
+  readonly wgsl: string;
+  readonly entry: string;
+  readonly workgroup: readonly [number, number, number];
+  /** Query coordinates a workgroup covers. */
+  readonly rows: number;
+  readonly bindings: readonly Binding[];
+  readonly uniforms: readonly UniformField[];
+}
+
+/** A schedule printed for one family of kernels. */
+export interface Variant {
+  readonly family: 'portable';
+  /** Index into `Program.schedules`. */
+  readonly schedule: number;
+  readonly kernels: readonly Kernel[];
+  readonly features: readonly string[];
+  /** Least values of device limits, by WebGPU name. */
+  readonly limits: Readonly<Record<string, number>>;
+}
+
+/**
+ * A compiled pattern: plain data that runs without the compiler.
+ * `JSON.parse(JSON.stringify(program))` is the same program (shared sub-expressions become repeated ones; use
+ * `packProgram`/`unpackProgram` to keep them shared and the text small).
+ */
+export interface Program {
+  readonly format: 'attnc-program';
+  readonly version: 1;
+  readonly name: string;
+  readonly doc: string | undefined;
+  /** Head sizes of q and k, and of v. */
+  readonly dim: number;
+  readonly valueDim: number;
+  readonly parameters: readonly ParameterDeclaration[];
+  readonly inputs: readonly InputDeclaration[];
+  /** The meaning: for the oracle, for planning and for the checks at binding. */
+  readonly pattern: Pattern;
+  readonly score: Expr | undefined;
+  readonly mix: Mix;
+  readonly schedules: readonly Schedule[];
+  readonly variants: readonly Variant[];
+  /** Largest number of keys for which every integer stays in 32 bits, with parameters at their present values. */
+  readonly maxLength: number;
+}
