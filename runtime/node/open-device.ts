@@ -1,0 +1,145 @@
+// Choosing a device in Node, and opening it.
+
+import { checkOffer, kindOf, nameOf, offeredFeatures, offeredLimits } from './adapter.js';
+import { requestAdapter, adapterNames, requestNullAdapter, TOGGLES, type Toggles } from './dawn.js';
+import {
+  driverSources,
+  spareLoaders,
+  type DeviceKind,
+  type DriverSource,
+  type LazySource,
+} from './drivers.js';
+import { deviceRefused, describeCandidates, noDevice, type Candidate } from './problems.js';
+import { ensureVulkanLoader } from './vulkan-loader.js';
+
+/** What a device must have, and which one to take. */
+export interface OpenOptions {
+  /**
+   * 'gpu', 'lavapipe', 'swiftshader', 'null', or part of an adapter's name. Without it the environment's
+   * ATTNC_DEVICE; without that the first of: a real GPU, installed software Vulkan, the packaged SwiftShader.
+   */
+  readonly device?: string | undefined;
+  /** Features that must be there; 'offered': all those that kernels make use of and the adapter has. */
+  readonly features?: readonly string[] | 'offered' | undefined;
+  /** Limits that must be met; 'offered': those of interest as high as the adapter goes. */
+  readonly limits?: Readonly<Record<string, number>> | 'offered' | undefined;
+  readonly powerPreference?: GPUPowerPreference | undefined;
+  /** More of Dawn's toggles, such as disable_robustness. */
+  readonly toggles?: Partial<Toggles> | undefined;
+  /** Told of errors that nothing else caught and of a loss not asked for; by default a Node warning. */
+  readonly onProblem?: ((message: string) => void) | undefined;
+}
+
+/** An open device. Call close() when done; a process that forgets still exits by itself. */
+export interface OpenedDevice {
+  readonly device: GPUDevice;
+  readonly adapter: GPUAdapter;
+  readonly name: string;
+  readonly kind: DeviceKind;
+  /** Which candidates were looked at, and why this one was taken. */
+  readonly why: string;
+  /** Destroys the device and all that was made on it. May be called twice. */
+  close(): void;
+}
+
+/** Opens the best device there is, or the one asked for; fails with a typed error that lists the candidates. */
+export async function openDevice(options: OpenOptions = {}): Promise<OpenedDevice> {
+  const asked = options.device || process.env.ATTNC_DEVICE || undefined;
+  const { adapter, why } = await chooseAdapter(asked, options);
+  const features = options.features === 'offered' ? offeredFeatures(adapter) : (options.features ?? []);
+  const limits = options.limits === 'offered' ? offeredLimits(adapter) : (options.limits ?? {});
+  checkOffer(adapter, features, limits);
+
+  const name = nameOf(adapter);
+  const descriptor = { requiredFeatures: features as GPUFeatureName[], requiredLimits: { ...limits } };
+  const device = await adapter
+    .requestDevice({ ...descriptor, label: `attnc ${name}` })
+    .catch((cause: unknown) => {
+      throw deviceRefused(name, cause);
+    });
+  watch(device, name, options.onProblem ?? warn);
+  return { device, adapter, name, kind: kindOf(adapter), why, close: () => device.destroy() };
+}
+
+interface Choice {
+  readonly adapter: GPUAdapter;
+  readonly why: string;
+}
+
+const KINDS: readonly string[] = ['gpu', 'lavapipe', 'swiftshader', 'null'] satisfies DeviceKind[];
+
+async function chooseAdapter(asked: string | undefined, options: OpenOptions): Promise<Choice> {
+  const seen: Candidate[] = [];
+  if (asked === 'null') {
+    const adapter = await requestNullAdapter();
+    if (adapter !== null) return { adapter, why: 'null was asked for: it checks WGSL and runs nothing' };
+  }
+  const kind = asked !== undefined && KINDS.includes(asked) ? asked : undefined;
+  const part = kind === undefined ? asked : undefined;
+
+  for (const lazy of driverSources()) {
+    if (kind !== undefined && !lazy.kinds.some((each) => each === kind)) continue;
+    const source = await ready(lazy);
+    if (typeof source === 'string') {
+      seen.push({ source: lazy.name, found: source });
+      continue;
+    }
+    const adapter = await adapterIn(source, kind, part, options, seen);
+    if (adapter === null) continue;
+    const reason = asked === undefined ? 'first usable one' : `'${asked}' was asked for`;
+    seen.push({ source: lazy.name, found: `${nameOf(adapter)}, taken (${reason})` });
+    return { adapter, why: describeCandidates(seen) };
+  }
+  throw noDevice(asked, seen);
+}
+
+/** The adapter of one source that fits; what doesn't fit is noted in `seen`. */
+async function adapterIn(
+  source: DriverSource,
+  kind: string | undefined,
+  part: string | undefined,
+  options: OpenOptions,
+  seen: Candidate[],
+): Promise<GPUAdapter | null> {
+  const toggles = {
+    enable: [...TOGGLES.enable, ...(options.toggles?.enable ?? [])],
+    disable: [...TOGGLES.disable, ...(options.toggles?.disable ?? [])],
+  };
+  const power = options.powerPreference ?? 'high-performance';
+  if (part === undefined) {
+    const first = await requestAdapter(source, toggles, power);
+    if (first === null) seen.push({ source: source.name, found: 'no adapter that Dawn takes' });
+    if (first === null || kind === undefined || kindOf(first) === kind) return first;
+  }
+  // Not the first one: look through all that the source has.
+  for (const name of await adapterNames(source)) {
+    const wanted = part === undefined || name.toLowerCase().includes(part.toLowerCase());
+    const adapter = wanted ? await requestAdapter(source, toggles, power, name) : null;
+    if (adapter !== null && (kind === undefined || kindOf(adapter) === kind)) return adapter;
+    seen.push({ source: source.name, found: name });
+  }
+  return null;
+}
+
+/** A source whose drivers can be loaded into this process, or why not. */
+export async function ready(lazy: LazySource): Promise<DriverSource | string> {
+  const source = await lazy.get();
+  if (typeof source === 'string') return source;
+  const loads = ensureVulkanLoader(source.loaders) || ensureVulkanLoader(await spareLoaders());
+  return loads ? source : 'there is no Vulkan loader (libvulkan.so.1)';
+}
+
+/** Errors that nobody scoped, and the loss of the device, reach `tell`; neither ends the process. */
+function watch(device: GPUDevice, name: string, tell: (message: string) => void): void {
+  device.addEventListener('uncapturederror', (event) => {
+    event.preventDefault(); // else Dawn prints it as well
+    tell(`${name}: ${event.error.message}`);
+  });
+  void device.lost.then((info) => {
+    if (info.reason !== 'destroyed') tell(`${name} was lost: ${info.message}`);
+  });
+}
+
+function warn(message: string): void {
+  process.emitWarning(message, 'AttncDeviceWarning');
+}
