@@ -36,7 +36,7 @@ export function popcount32(x: number): number {
 
 /** 2^bitlength(x) − 1 for x ≥ 0, −1 for negative x. */
 export function ones32(x: number): number {
-  return x < 0 ? -1 : x === 0 ? 0 : 0xffffffff >>> Math.clz32(x) | 0;
+  return x < 0 ? -1 : x === 0 ? 0 : (0xffffffff >>> Math.clz32(x)) | 0;
 }
 
 /** The meaning of every operator but `sample`: one number in, one number out; booleans are 0 and 1. */
@@ -299,4 +299,5 @@ export const toFloat = (a: Expr): Expr => {
 };
 
 /** Any operator without folding beyond what `make` does; for integer operators that have no constructor here. */
-export const op = (operator: Operator, type: Type, ...args: readonly Expr[]): Expr => make(operator, type, args);
+export const op = (operator: Operator, type: Type, ...args: readonly Expr[]): Expr =>
+  make(operator, type, args);

@@ -34,8 +34,7 @@ export type Mix = { readonly kind: 'softmax'; readonly sink: Expr | undefined };
 
 /** An axis of an input table: its length. `queries` is indexed by query row (position − base). */
 export type Axis =
-  | { readonly kind: 'keys' | 'queries' | 'heads' | 'batch' }
-  | { readonly kind: 'size'; readonly size: Expr };
+  { readonly kind: 'keys' | 'queries' | 'heads' | 'batch' } | { readonly kind: 'size'; readonly size: Expr };
 
 export interface InputDeclaration {
   readonly name: string;

@@ -133,7 +133,13 @@ export interface GatherPass {
 
 export type Neighbours =
   /** Key positions are the columns of graph row `row` (int over i, batch, head). */
-  | { readonly kind: 'graph'; readonly input: string; readonly batch: Expr; readonly head: Expr; readonly row: Expr }
+  | {
+      readonly kind: 'graph';
+      readonly input: string;
+      readonly batch: Expr;
+      readonly head: Expr;
+      readonly row: Expr;
+    }
   /** Key positions are `position` for member = 0 … count − 1 (over i, batch, head): distinct wherever `keep` holds. */
   | { readonly kind: 'family'; readonly count: Expr; readonly position: Expr };
 

@@ -1,0 +1,293 @@
+import { argsOf, type Expr } from './expr.js';
+import { floorMod, ones32, popcount32 } from './build.js';
+import {
+  anyEdge,
+  findEdge,
+  NO_INPUTS,
+  readTable,
+  tableExtreme,
+  type BoundGraph,
+  type BoundInputs,
+  type BoundTable,
+} from './inputs.js';
+import { permute, sampleContains } from './sample.js';
+
+/**
+ * Expressions flattened into a row of instructions over numbered registers: the host's evaluator.
+ * Equal sub-expressions share a register. Integers are exact (doubles); with precision `f32` every float operation is
+ * rounded to float32, as the GPU does it, with `f64` scores are evaluated in double precision.
+ */
+export interface Tape {
+  /** Sets a variable, or a parameter under the name `param:NAME`; names that the tape doesn't use are ignored. */
+  set(name: string, value: number): void;
+  /** Register of a variable, or −1: for loops that set one variable very often. */
+  slot(name: string): number;
+  readonly registers: Float64Array;
+  run(inputs?: BoundInputs): void;
+  /** Value of root n after `run`; booleans are 0 and 1. */
+  result(n: number): number;
+}
+
+const CODES = {
+  add: 1,
+  sub: 2,
+  mul: 3,
+  neg: 4,
+  abs: 5,
+  min: 6,
+  max: 7,
+  div: 8,
+  mod: 9,
+  bitand: 10,
+  bitor: 11,
+  bitxor: 12,
+  shl: 13,
+  shr: 14,
+  popcount: 15,
+  ones: 16,
+  fdiv: 17,
+  pow: 18,
+  floor: 19,
+  ceil: 20,
+  exp: 21,
+  log: 22,
+  sqrt: 23,
+  tanh: 24,
+  to_float: 25,
+  and: 26,
+  or: 27,
+  not: 28,
+  lt: 29,
+  le: 30,
+  eq: 31,
+  if: 32,
+  sample: 33,
+  sample_at: 34,
+  table: 35,
+  table_min: 36,
+  table_max: 37,
+  edge: 38,
+  edges_any: 39,
+  weight: 40,
+} as const;
+
+/** Instruction: code, destination, three argument registers (or: first argument in `lists`, count, input), rounding. */
+const WORDS = 6;
+
+interface Layout {
+  readonly code: Int32Array;
+  /** Argument registers of instructions with many arguments. */
+  readonly lists: Int32Array;
+  readonly inputs: readonly string[];
+  readonly roots: readonly number[];
+  readonly names: ReadonlyMap<string, number>;
+  readonly initial: Float64Array;
+}
+
+function assemble(roots: readonly Expr[], precision: 'f32' | 'f64'): Layout {
+  const registerOf = new Map<Expr, number>();
+  const byKey = new Map<string, number>();
+  const names = new Map<string, number>();
+  const values: number[] = [];
+  const code: number[] = [];
+  const lists: number[] = [];
+  const inputs: string[] = [];
+
+  const visit = (e: Expr): number => {
+    const known = registerOf.get(e);
+    if (known !== undefined) return known;
+    const args = argsOf(e).map(visit);
+    const key =
+      e.op === 'const'
+        ? `#${e.type}${Object.is(e.value, -0) ? '-0' : e.value}`
+        : `${e.op}:${e.type}:${'name' in e ? e.name : ''}(${args.join()})`;
+    let register = byKey.get(key);
+    if (register === undefined) {
+      register = values.length;
+      values.push(
+        e.op === 'const' ? (e.type === 'float' && precision === 'f32' ? Math.fround(e.value) : e.value) : 0,
+      );
+      byKey.set(key, register);
+      if (e.op === 'var') names.set(e.name, register);
+      else if (e.op === 'param') names.set(`param:${e.name}`, register);
+      else if (e.op !== 'const') {
+        const rounded = e.type === 'float' && precision === 'f32' ? 1 : 0;
+        if (CODES[e.op] >= CODES.sample) {
+          const input = 'name' in e ? inputs.push(e.name) - 1 : -1;
+          code.push(CODES[e.op], register, lists.length, args.length, input, rounded);
+          lists.push(...args);
+        } else {
+          code.push(CODES[e.op], register, args[0], args[1] ?? 0, args[2] ?? 0, rounded);
+        }
+      }
+    }
+    registerOf.set(e, register);
+    return register;
+  };
+  const rootRegisters = roots.map(visit);
+  return {
+    code: Int32Array.from(code),
+    lists: Int32Array.from(lists),
+    inputs,
+    roots: rootRegisters,
+    names,
+    initial: Float64Array.from(values),
+  };
+}
+
+export function compileTape(roots: readonly Expr[], options: { readonly precision: 'f32' | 'f64' }): Tape {
+  const {
+    code,
+    lists,
+    inputs: inputNames,
+    roots: results,
+    names,
+    initial,
+  } = assemble(roots, options.precision);
+  const r = initial.slice();
+  let bound: BoundInputs = NO_INPUTS;
+  let sources: (BoundTable | BoundGraph | undefined)[] = inputNames.map(() => undefined);
+
+  const many = (op: number, at: number, count: number, input: number): number => {
+    const args: number[] = [];
+    for (let n = 0; n < count; n++) args.push(r[lists[at + n]]);
+    if (op === CODES.sample) return sampleContains(args[0], args[1], args[2], args[3], args.slice(4)) ? 1 : 0;
+    if (op === CODES.sample_at) return permute(args[0], args[1], args[2], args.slice(3));
+    const source = sources[input];
+    if (!source) throw new Error(`input ${inputNames[input]} is not bound`);
+    if (source.kind === 'table') {
+      if (op === CODES.table) return readTable(source, args);
+      return tableExtreme(source, args, op === CODES.table_min ? 1 : -1);
+    }
+    if (op === CODES.edges_any) {
+      return anyEdge(source, args[0], args[1], args[2], args[3], args[4], args[5]) ? 1 : 0;
+    }
+    const found = findEdge(source, args[0], args[1], args[2], args[3]);
+    if (op === CODES.edge) return found >= 0 ? 1 : 0;
+    return found >= 0 && source.weight ? source.weight[found] : 0;
+  };
+
+  const run = (inputs: BoundInputs = NO_INPUTS): void => {
+    if (inputs !== bound) {
+      bound = inputs;
+      sources = inputNames.map((name) => inputs.get(name));
+    }
+    for (let at = 0; at < code.length; at += WORDS) {
+      const a = r[code[at + 2]];
+      const b = r[code[at + 3]];
+      let value: number;
+      switch (code[at]) {
+        case CODES.add:
+          value = a + b;
+          break;
+        case CODES.sub:
+          value = a - b;
+          break;
+        case CODES.mul:
+          value = a * b + 0;
+          break;
+        case CODES.neg:
+          value = 0 - a;
+          break;
+        case CODES.abs:
+          value = a < 0 ? -a : a;
+          break;
+        case CODES.min:
+          value = a < b ? a : b;
+          break;
+        case CODES.max:
+          value = a > b ? a : b;
+          break;
+        case CODES.div:
+          value = Math.floor(a / b);
+          break;
+        case CODES.mod:
+          value = floorMod(a, b);
+          break;
+        case CODES.bitand:
+          value = a & b;
+          break;
+        case CODES.bitor:
+          value = a | b;
+          break;
+        case CODES.bitxor:
+          value = a ^ b;
+          break;
+        case CODES.shl:
+          value = b < 0 || b > 31 ? 0 : a << b;
+          break;
+        case CODES.shr:
+          value = a >> (b < 0 ? 0 : b > 31 ? 31 : b);
+          break;
+        case CODES.popcount:
+          value = popcount32(a);
+          break;
+        case CODES.ones:
+          value = ones32(a);
+          break;
+        case CODES.fdiv:
+          value = a / b;
+          break;
+        case CODES.pow:
+          value = a ** b;
+          break;
+        case CODES.floor:
+          value = Math.floor(a);
+          break;
+        case CODES.ceil:
+          value = Math.ceil(a);
+          break;
+        case CODES.exp:
+          value = Math.exp(a);
+          break;
+        case CODES.log:
+          value = Math.log(a);
+          break;
+        case CODES.sqrt:
+          value = Math.sqrt(a);
+          break;
+        case CODES.tanh:
+          value = Math.tanh(a);
+          break;
+        case CODES.to_float:
+          value = a;
+          break;
+        case CODES.and:
+          value = a !== 0 && b !== 0 ? 1 : 0;
+          break;
+        case CODES.or:
+          value = a !== 0 || b !== 0 ? 1 : 0;
+          break;
+        case CODES.not:
+          value = a === 0 ? 1 : 0;
+          break;
+        case CODES.lt:
+          value = a < b ? 1 : 0;
+          break;
+        case CODES.le:
+          value = a <= b ? 1 : 0;
+          break;
+        case CODES.eq:
+          value = a === b ? 1 : 0;
+          break;
+        case CODES.if:
+          value = a !== 0 ? b : r[code[at + 4]];
+          break;
+        default:
+          value = many(code[at], code[at + 2], code[at + 3], code[at + 4]);
+      }
+      r[code[at + 1]] = code[at + 5] === 1 ? Math.fround(value) : value;
+    }
+  };
+
+  return {
+    registers: r,
+    run,
+    slot: (name) => names.get(name) ?? -1,
+    set: (name, value) => {
+      const at = names.get(name);
+      if (at !== undefined) r[at] = value;
+    },
+    result: (n) => r[results[n]],
+  };
+}
