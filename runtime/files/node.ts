@@ -1,4 +1,4 @@
-import { open, realpath, rename, stat, unlink } from 'node:fs/promises';
+import { open, readFile, realpath, rename, stat, unlink } from 'node:fs/promises';
 import type { FileHandle } from 'node:fs/promises';
 import { basename, dirname, extname, join } from 'node:path';
 import { randomBytes } from 'node:crypto';
@@ -85,9 +85,14 @@ export async function writeTensors(
   }
 }
 
-/** All of a file's bytes. */
+/** All of a file's bytes, or all that comes out of a pipe. */
 export async function readFileBytes(path: string): Promise<Uint8Array> {
-  return withFile(path, (file, size) => readRange(path, file, 0, size));
+  return named(path, async () => {
+    const info = await stat(path);
+    if (info.isFile() || info.isDirectory())
+      return withFile(path, (file, size) => readRange(path, file, 0, size));
+    return readFile(path);
+  });
 }
 
 /** A UTF-8 text file, such as a pattern. */
