@@ -33,7 +33,7 @@ export type Binding =
   | {
       readonly kind: 'expression';
       readonly ast: ExprAst;
-      readonly scope: Scope;
+      readonly scope: Scope | undefined;
       readonly type: ParameterType | undefined;
     }
   | {
