@@ -23,7 +23,10 @@ export interface Name {
 
 /** `// text` or `/* text *\/`; doc comments (`///`) are kept on the node that they precede as well. */
 export interface Comment {
+  /** As written, with its slashes. */
   readonly text: string;
+  /** Whether code stands before it on its line. */
+  readonly trailing: boolean;
   readonly span: Span;
 }
 
@@ -210,7 +213,12 @@ export type ExprAst =
   /** `i.y`, `y.size`, `bonds.weight` */
   | { readonly kind: 'member'; readonly object: ExprAst; readonly member: Name; readonly span: Span }
   /** `table[a, b]`, `list[0]`, `graph[a, b]`, `graph.weight[a, b]` */
-  | { readonly kind: 'index'; readonly object: ExprAst; readonly indices: readonly ExprAst[]; readonly span: Span }
+  | {
+      readonly kind: 'index';
+      readonly object: ExprAst;
+      readonly indices: readonly ExprAst[];
+      readonly span: Span;
+    }
   | { readonly kind: 'call'; readonly name: Name; readonly args: readonly ArgumentAst[]; readonly span: Span }
   | { readonly kind: 'unary'; readonly op: '-' | 'not'; readonly value: ExprAst; readonly span: Span }
   | {
