@@ -1,3 +1,5 @@
+import { internalError } from '../../runtime/errors.js';
+
 /**
  * The picture of a mask: which rule makes the edge from query i (down) to key j (across). A cell stands for
  * one pair, or for a box of pairs where the mask is larger than the picture.
@@ -87,6 +89,7 @@ export function pictureFromPairs(
     for (let i = top; i < bottom; i++) {
       for (let j = left; j < right; j++) {
         const rule = ruleAt(i, j);
+        if (rule >= counts.length) throw internalError(`a picture's rule ${rule} has no label`);
         if (rule >= 0) counts[rule]! += 1;
       }
     }
