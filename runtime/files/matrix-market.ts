@@ -145,7 +145,7 @@ function toCsr(rows: number, cols: number, entries: Entries, file: string): Csr 
   try {
     const byColumn = countingSort(col, identity(count), cols).order;
     const { order, starts } = countingSort(row, byColumn, rows);
-    const colIdx = Int32Array.from(order, (n) => col[n]!);
+    const colIdx = order.map((n) => col[n]!);
     if (weight === undefined) return { rows, cols, rowPtr: starts, colIdx };
     return { rows, cols, rowPtr: starts, colIdx, weights: Float32Array.from(order, (n) => weight[n]!) };
   } catch (cause) {
