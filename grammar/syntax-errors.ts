@@ -320,6 +320,7 @@ function relatedOpening({ source, tokens, at, expected }: Place): Diagnostic['re
   // Words and rules may stand in braces, where they show nothing.
   if (expected === 'RightBrace' && found !== undefined && found !== t.Pattern && !closers.has(found))
     return [];
+  const opener = { RightBrace: t.LeftBrace, RightParen: t.LeftParen, RightBracket: t.LeftBracket }[expected];
   let depth = 0;
   for (let k = at - 1; k >= 0; k--) {
     const token = tokens[k]!;
@@ -327,7 +328,7 @@ function relatedOpening({ source, tokens, at, expected }: Place): Diagnostic['re
     if (type === t.RightBrace || type === t.RightParen || type === t.RightBracket) depth++;
     if (type === t.LeftBrace || type === t.LeftParen || type === t.LeftBracket) {
       if (depth > 0) depth--;
-      else {
+      else if (type === opener) {
         const span = { file: source.file, start: token.startOffset, end: endOf(token) };
         return [{ message: `\`${token.image}\` is opened here`, span }];
       }
