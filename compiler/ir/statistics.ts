@@ -1,0 +1,224 @@
+import { evaluatePairs, evaluator } from './evaluate.js';
+import type { Pattern } from './edges.js';
+import type { BoundGraph, BoundInputs } from './inputs.js';
+import { planTiles, rowFinder } from './plan.js';
+import { TILE, type GatherPass, type Pass, type Schedule, type TilePass } from './schedule.js';
+import { baseOf, setShape, setSide, type BoundShape } from './shape.js';
+import { compileTape } from './tape.js';
+
+/** What a schedule costs at a bound shape, counted on query tiles spread over the sequence. */
+
+export interface Counts {
+  /** Σ m over the pairs, each counted as often as it is an edge. */
+  readonly needed: number;
+  /** Pairs that kernels compute. */
+  readonly issued: number;
+  readonly full: number;
+  readonly partial: number;
+  /** Box tests. */
+  readonly steps: number;
+  /** Query tiles (gather: rows) looked at, and how many there are; counts are scaled up by their ratio. */
+  readonly sampled: number;
+  readonly total: number;
+}
+
+/** Visits about `most` of `total` numbers, evenly spread and always with the first and the last. */
+export function spread(total: number, most: number): readonly number[] {
+  if (total <= most) return Array.from({ length: total }, (_, n) => n);
+  return Array.from({ length: most }, (_, n) => Math.floor((n * (total - 1)) / (most - 1)));
+}
+
+/** @param most query tiles to look at; the counts are scaled to all of them. `pairs` counts the edges in partial tiles. */
+export function countPass(
+  pass: Pass,
+  shape: BoundShape,
+  inputs: BoundInputs,
+  options: { readonly most: number; readonly pairs: boolean },
+): Counts {
+  return pass.kind === 'tiles'
+    ? countTiles(pass, shape, inputs, options)
+    : countRows(pass, shape, inputs, options);
+}
+
+function countTiles(
+  pass: TilePass,
+  shape: BoundShape,
+  inputs: BoundInputs,
+  options: { readonly most: number; readonly pairs: boolean },
+): Counts {
+  const planner = planTiles(pass, shape, inputs);
+  const keeps = pass.segments.map((s) => evaluatePairs([s.keep], shape, inputs));
+  const total = shape.batch * shape.heads * planner.classes * planner.tiles;
+  const chosen = spread(total, options.most);
+  let needed = 0;
+  let full = 0;
+  let partial = 0;
+  for (const n of chosen) {
+    const tile = n % planner.tiles;
+    const cls = Math.floor(n / planner.tiles) % planner.classes;
+    const head = Math.floor(n / (planner.tiles * planner.classes)) % shape.heads;
+    const batch = Math.floor(n / (planner.tiles * planner.classes * shape.heads));
+    const queries = planner.queryPositions(batch, head, cls, tile);
+    const visits: [number, number, number, boolean][] = [];
+    planner.tile(batch, head, cls, tile, (segment, first, count, isFull) => {
+      if (isFull) full += count;
+      else partial += count;
+      if (options.pairs) visits.push([segment, first, count, isFull]);
+    });
+    for (const [segment, first, count, isFull] of visits) {
+      if (isFull) {
+        needed += count * TILE * queries.length;
+        continue;
+      }
+      for (let t = first; t < first + count; t++) {
+        const keys = planner.keyPositions(segment, batch, head, cls, t);
+        for (const i of queries) {
+          keeps[segment].row(batch, head, i);
+          for (const j of keys) needed += keeps[segment].at(j);
+        }
+      }
+    }
+  }
+  const scale = chosen.length === 0 ? 0 : total / chosen.length;
+  return {
+    needed: Math.round(needed * scale),
+    issued: Math.round((full + partial) * scale) * TILE * TILE,
+    full: Math.round(full * scale),
+    partial: Math.round(partial * scale),
+    steps: Math.round(planner.steps() * scale),
+    sampled: chosen.length,
+    total,
+  };
+}
+
+function countRows(
+  pass: GatherPass,
+  shape: BoundShape,
+  inputs: BoundInputs,
+  options: { readonly most: number; readonly pairs: boolean },
+): Counts {
+  const most = options.most * TILE;
+  const keep = evaluatePairs([pass.keep], shape, inputs);
+  const total = shape.batch * shape.heads * Math.max(0, ...shape.queries);
+  const rows = Math.max(1, ...shape.queries);
+  const chosen = spread(total, most);
+  const neighbours = neighbourFinder(pass, shape, inputs);
+  let needed = 0;
+  let issued = 0;
+  for (const n of chosen) {
+    const row = n % rows;
+    const head = Math.floor(n / rows) % shape.heads;
+    const batch = Math.floor(n / (rows * shape.heads));
+    if (row >= shape.queries[batch]) continue;
+    const i = row + baseOf(shape, batch);
+    const keys = neighbours(batch, head, i);
+    issued += keys.length;
+    if (!options.pairs) continue;
+    keep.row(batch, head, i);
+    for (const j of keys) needed += keep.at(j);
+  }
+  const scale = chosen.length === 0 ? 0 : total / chosen.length;
+  return {
+    needed: Math.round(needed * scale),
+    issued: Math.round(issued * scale),
+    full: 0,
+    partial: 0,
+    steps: 0,
+    sampled: chosen.length,
+    total,
+  };
+}
+
+/** The keys that a gather kernel visits for a query position: in range, before `keep`. */
+export function neighbourFinder(
+  pass: GatherPass,
+  shape: BoundShape,
+  inputs: BoundInputs,
+): (batch: number, head: number, i: number) => readonly number[] {
+  const source = pass.neighbours;
+  if (source.kind === 'graph') {
+    const tape = compileTape([source.batch, source.head, source.row], { precision: 'f32' });
+    return (batch, head, i) => {
+      setShape(tape, shape, batch, head);
+      setSide(tape, 'i', i, shape.grid);
+      tape.run(inputs);
+      const graph = inputs.get(source.input) as BoundGraph;
+      const row = tape.result(2);
+      if (!(row >= 0 && row < graph.rows)) return [];
+      const at = (tape.result(0) * graph.heads + tape.result(1)) * (graph.rows + 1) + row;
+      return [...graph.colIdx.subarray(graph.rowPtr[at], graph.rowPtr[at + 1])].filter(
+        (j) => j < shape.keys[batch],
+      );
+    };
+  }
+  const tape = compileTape([source.count, source.position], { precision: 'f32' });
+  return (batch, head, i) => {
+    setShape(tape, shape, batch, head);
+    setSide(tape, 'i', i, shape.grid);
+    const keys: number[] = [];
+    tape.run(inputs);
+    const count = tape.result(0);
+    for (let n = 0; n < count; n++) {
+      tape.set('member', n);
+      tape.run(inputs);
+      const j = tape.result(1);
+      if (j >= 0 && j < shape.keys[batch]) keys.push(j);
+    }
+    return keys;
+  };
+}
+
+/**
+ * Cost in units of one pair computed in a tile: partial tiles evaluate masks, gathered pairs load rows of their own,
+ * every pass costs a launch, and every pass after the first reads and writes the rows that it merges into.
+ */
+const COST = { partial: 1.3, gathered: 6, launch: 300_000, mergedRow: 48 } as const;
+
+/** Relative cost of a schedule, from a few query tiles: for choosing among schedules. */
+export function costOf(schedule: Schedule, shape: BoundShape, inputs: BoundInputs): number {
+  let cost = 0;
+  schedule.passes.forEach((pass, n) => {
+    const counts = countPass(pass, shape, inputs, { most: 24, pairs: false });
+    cost += COST.launch;
+    if (pass.kind === 'gather') cost += counts.issued * COST.gathered;
+    else cost += (counts.full + counts.partial * COST.partial) * TILE * TILE;
+    if (n > 0) cost += (pass.kind === 'gather' ? counts.total : counts.total * TILE) * COST.mergedRow;
+  });
+  return cost;
+}
+
+/** Σ m and the number of distinct pairs, from rows spread over the sequence, scaled to all rows. */
+export function countEdges(
+  pattern: Pattern,
+  shape: BoundShape,
+  inputs: BoundInputs,
+  most: number,
+): { readonly edges: number; readonly distinct: number; readonly exact: boolean } {
+  const find = rowFinder(pattern, shape, inputs);
+  const m = evaluator(pattern, shape, inputs);
+  const rows = Math.max(0, ...shape.queries);
+  const total = shape.batch * shape.heads * rows;
+  const chosen = spread(total, most);
+  let edges = 0;
+  let distinct = 0;
+  for (const n of chosen) {
+    const row = n % rows;
+    const head = Math.floor(n / rows) % shape.heads;
+    const batch = Math.floor(n / (rows * shape.heads));
+    if (row >= shape.queries[batch]) continue;
+    const i = row + baseOf(shape, batch);
+    const keys = find(batch, head, i);
+    m.row(batch, head, i);
+    for (const j of keys) {
+      const value = m.at(j);
+      edges += value;
+      if (value > 0) distinct++;
+    }
+  }
+  const scale = chosen.length === 0 ? 0 : total / chosen.length;
+  return {
+    edges: Math.round(edges * scale),
+    distinct: Math.round(distinct * scale),
+    exact: chosen.length === total,
+  };
+}

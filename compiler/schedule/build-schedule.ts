@@ -1,0 +1,173 @@
+import {
+  add,
+  all,
+  eq,
+  int,
+  isConst,
+  make,
+  not,
+  ONE,
+  select,
+  sub,
+  TRUE,
+  variable,
+  ZERO,
+} from '../ir/build.js';
+import { same, type Expr } from '../ir/expr.js';
+import { makeSegment, conditionOf, type Term } from '../ir/segment.js';
+import type { GatherPass, Neighbours, Pass, Schedule, Segment, Space, TilePass } from '../ir/schedule.js';
+import { keySpace, querySpace, refinement, type Chosen, type Shaped, type Strategy } from './spaces.js';
+
+/** A strategy carried out: terms gathered into passes by query space, and into segments by key space. */
+
+interface SegmentDraft {
+  readonly keys: Chosen;
+  readonly group: number;
+  readonly terms: Term[];
+}
+
+interface PassDraft {
+  readonly queries: Chosen;
+  readonly segments: SegmentDraft[];
+}
+
+export function buildSchedule(terms: readonly Shaped[], strategy: Strategy, axes: number): Schedule {
+  const refined = refinement(terms);
+  const gathered = strategy === 'own' || strategy === 'grid';
+  const gathers: { shaped: Shaped; neighbours: Neighbours; consumed: readonly Expr[] }[] = [];
+  const drafts: PassDraft[] = [];
+  for (const s of terms) {
+    const found = gathered ? neighboursOf(s.term) : undefined;
+    if (found) {
+      gathers.push({ shaped: s, ...found });
+      continue;
+    }
+    const queries = querySpace(s, strategy, refined, axes);
+    const keys = keySpace(s, queries.space, axes);
+    let pass = drafts.find((d) => sameSpace(d.queries.space, queries.space));
+    if (!pass) drafts.push((pass = { queries, segments: [] }));
+    const segment = pass.segments.find((d) => d.group === s.group && sameSpace(d.keys.space, keys.space));
+    if (segment) segment.terms.push(s.term);
+    else pass.segments.push({ keys, group: s.group, terms: [s.term] });
+  }
+  // Passes over every row come first: they initialise (out, lse).
+  drafts.sort((a, b) => Number(isComplete(b.queries.space)) - Number(isComplete(a.queries.space)));
+
+  // Under `merge` a pair belongs to the first segment that serves it.
+  const served = new Map<number, Expr[]>();
+  const claim = (group: number, own: readonly Expr[]): readonly Expr[] => {
+    const earlier = served.get(group) ?? [];
+    served.set(group, [...earlier, ...own]);
+    return earlier;
+  };
+  const tiles = drafts.map((d): TilePass => finishPass(d, axes, claim));
+  const gatherPasses = gathers.map(({ shaped, neighbours, consumed }): GatherPass => {
+    const own = conditionOf(shaped.term);
+    const earlier = claim(shaped.group, [own]);
+    const keep = all([
+      ...shaped.term.atoms.filter((a) => !consumed.includes(a)),
+      ...earlier.map((e) => not(e)),
+    ]);
+    return {
+      kind: 'gather',
+      neighbours,
+      keep,
+      labels: [shaped.term.label],
+      sources: [shaped.term.source],
+      complete: true,
+    };
+  });
+  const passes: readonly Pass[] = [...tiles, ...gatherPasses];
+  const when = strategy === 'grid' ? eq(variable('queries'), variable('keys')) : TRUE;
+  return { name: strategy, when, passes };
+}
+
+function finishPass(
+  draft: PassDraft,
+  axes: number,
+  claim: (group: number, own: readonly Expr[]) => readonly Expr[],
+): TilePass {
+  let lists = 0;
+  const number = (space: Space): Space => (space.kind === 'list' ? { ...space, list: lists++ } : space);
+  const queries = number(draft.queries.space);
+  const segments: Segment[] = draft.segments.map((d) => {
+    const earlier = claim(
+      d.group,
+      d.terms.map((t) => conditionOf(t)),
+    );
+    const consumed = [...draft.queries.consumed, ...d.keys.consumed];
+    return makeSegment(d.terms, queries, number(d.keys.space), axes, earlier, consumed);
+  });
+  const byKernel = queries.kind !== 'list' && segments.every((s) => s.intervals !== undefined);
+  return {
+    kind: 'tiles',
+    queries,
+    segments,
+    plan: byKernel ? 'kernel' : 'host',
+    complete: isComplete(queries),
+  };
+}
+
+/** Does the space hold every query row? */
+function isComplete(space: Space): boolean {
+  if (space.kind === 'grid') return true;
+  return space.kind === 'line' && (space.name === 'rows' || space.name.startsWith('lattice'));
+}
+
+export function sameSpace(a: Space, b: Space): boolean {
+  if (a.kind === 'list') return b.kind === 'list' && same(a.condition, b.condition);
+  if (a.kind === 'grid') return b.kind === 'grid';
+  return (
+    b.kind === 'line' &&
+    same(a.position, b.position) &&
+    same(a.size, b.size) &&
+    same(a.classes, b.classes) &&
+    same(a.residue, b.residue)
+  );
+}
+
+const isVariable = (e: Expr, name: string): boolean => e.op === 'var' && e.name === name;
+
+/**
+ * Keys that are cheaper enumerated than tiled: the columns of an explicit graph on tokens, and the positions that
+ * differ from i in at most one bit.
+ */
+function neighboursOf(
+  term: Term,
+): { readonly neighbours: Neighbours; readonly consumed: readonly Expr[] } | undefined {
+  for (const atom of term.atoms) {
+    if (atom.op === 'edge') {
+      const [batch, head, row, column] = atom.args;
+      const sided = [batch, head, row].some((e) => mentionsKey(e));
+      if (!sided && isVariable(column, 'j')) {
+        return { neighbours: { kind: 'graph', input: atom.name, batch, head, row }, consumed: [atom] };
+      }
+    }
+    const flips = bitFlips(atom);
+    if (flips) return { neighbours: flips, consumed: [atom] };
+  }
+  return undefined;
+}
+
+function mentionsKey(e: Expr): boolean {
+  if (e.op === 'var') return e.name === 'j' || e.name.startsWith('j.');
+  return 'args' in e && e.args.some(mentionsKey);
+}
+
+/** popcount(i xor j) ≤ 1, < 2 or = 1. */
+function bitFlips(atom: Expr): Neighbours | undefined {
+  if (atom.op !== 'le' && atom.op !== 'lt' && atom.op !== 'eq') return undefined;
+  const [a, b] = atom.args;
+  if (a.op !== 'popcount' || a.args[0].op !== 'bitxor' || !isConst(b)) return undefined;
+  const [x, y] = a.args[0].args;
+  const pair = (isVariable(x, 'i') && isVariable(y, 'j')) || (isVariable(x, 'j') && isVariable(y, 'i'));
+  const most = atom.op === 'lt' ? b.value - 1 : b.value;
+  if (!pair || most !== 1) return undefined;
+  // Every bit of the longest position, and for ≤ no bit at all.
+  const bits = make('popcount', 'int', [make('ones', 'int', [variable('keys')])]);
+  const self = atom.op === 'eq' ? 0 : 1;
+  const member = variable('member');
+  const flipped = make('bitxor', 'int', [variable('i'), make('shl', 'int', [ONE, sub(member, int(self))])]);
+  const position = self ? select(eq(member, ZERO), variable('i'), flipped) : flipped;
+  return { kind: 'family', count: add(bits, int(self)), position };
+}
