@@ -1,0 +1,71 @@
+import type { Tensor } from './tensor.js';
+
+/** What is bound to a program when it runs: tensors on the device or the host, inputs, parameters, lengths. */
+
+/** A float32 tensor in a buffer, read or written where it lies. */
+export interface TensorBinding {
+  readonly buffer: GPUBuffer;
+  /** Bytes from the buffer's start to element [0, 0, 0, 0]; 0 if not given. A multiple of 16 (4 for lse). */
+  readonly offset?: number;
+  /** Bytes from `offset` that may be touched; to the buffer's end if not given. */
+  readonly size?: number;
+  /** [batch, heads, rows, dim]; lse has no last axis. */
+  readonly shape: readonly number[];
+  /**
+   * Distances in elements (floats); those of a dense [batch, head, row] layout if not given. The last axis is always
+   * dense. Multiples of 4 (any number for lse). Packed q-k-v rows and [batch, row, head] layouts are strides only.
+   */
+  readonly strides?: { readonly batch: number; readonly head: number; readonly row: number };
+}
+
+/** A table that is on the device already: 4 bytes an element (i32, f32; bool as 0 or 1), row-major, dense. */
+export interface TableBinding {
+  readonly buffer: GPUBuffer;
+  /** Bytes, a multiple of 4. */
+  readonly offset?: number;
+}
+
+/** Values of a table or a part of a graph on the host: plain typed arrays take the shape that the pattern declares. */
+export type HostInput = Tensor | Int32Array | Float32Array | Uint8Array | BigInt64Array | readonly number[];
+
+/**
+ * Inputs by name. A graph NAME is `NAME.row_ptr` and `NAME.col_idx` (CSR), or `NAME.row` and `NAME.col` (COO, with
+ * `NAME.head` and `NAME.batch` where it is declared for each), and `NAME.weight` where weights are read.
+ */
+export type Inputs = Readonly<Record<string, HostInput | TableBinding>>;
+
+/** Everything but the tensors. */
+export interface Settings {
+  readonly inputs?: Inputs | undefined;
+  /** Values of dynamic parameters; the others keep their defaults. */
+  readonly parameters?: Readonly<Record<string, number | boolean>> | undefined;
+  /** Rows in use for each batch; all rows if not given. Rows past a batch's queries are not written by `encode`. */
+  readonly lengths?: Lengths | undefined;
+  /** Sizes of the token grid's axes, where the pattern leaves one open or for a check. */
+  readonly grid?: readonly number[] | undefined;
+}
+
+export interface Lengths {
+  readonly queries?: readonly number[];
+  readonly keys?: readonly number[];
+}
+
+export interface Bindings extends Settings {
+  readonly q: TensorBinding;
+  readonly k: TensorBinding;
+  readonly v: TensorBinding;
+  readonly out: TensorBinding;
+  /** [batch, heads, queries]; a temporary one is made if not given. */
+  readonly lse?: TensorBinding | undefined;
+}
+
+/** Tensors on the host: q [batch, heads, queries, dim], k and v [batch, key_heads, keys, dim]. */
+export interface HostTensors extends Settings {
+  readonly q: Tensor;
+  readonly k: Tensor;
+  readonly v: Tensor;
+}
+
+export function isTableBinding(value: HostInput | TableBinding): value is TableBinding {
+  return typeof value === 'object' && 'buffer' in value && !ArrayBuffer.isView(value);
+}

@@ -1,0 +1,21 @@
+/**
+ * Runs compiled programs on a GPUDevice, in Node and in browsers: `prepare` and `encode` for apps with buffers of their
+ * own, `run` for tensors. Devices in Node: 'attnc/node'. The float64 oracle: 'attnc/reference'.
+ */
+export { prepare, requirements, type Prepared } from './prepare.js';
+export { encode, type Encoded, type EncodeStats } from './encode.js';
+export { run, type RunResult, type RunStats } from './run.js';
+export type { ChooseOptions } from './launches.js';
+export type {
+  Bindings,
+  HostInput,
+  HostTensors,
+  Inputs,
+  Lengths,
+  Settings,
+  TableBinding,
+  TensorBinding,
+} from './bindings.js';
+export { AttncError, errorTable, isAttncError, type ErrorKind } from './errors.js';
+export { fromNumbers, tensor, zeros, type DType, type Tensor, type TensorOf } from './tensor.js';
+export type { Program } from '../compiler/ir/program.js';

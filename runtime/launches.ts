@@ -1,0 +1,149 @@
+import type { Kernel, Variant } from '../compiler/ir/program.js';
+import { planPass } from '../compiler/ir/plan.js';
+import type { PassPlan, Schedule, Space, TilePass } from '../compiler/ir/schedule.js';
+import type { Expr } from '../compiler/ir/expr.js';
+import type { Bound } from './bind.js';
+import { requireHost } from './bind.js';
+import { valueOf } from './bind-shape.js';
+import { AttncError, internalError, lengthOutOfRange } from './errors.js';
+import { inputsOf } from './input-uses.js';
+import type { Prepared } from './prepare.js';
+
+/** Which schedule runs, and what it dispatches. */
+
+export interface Launch {
+  readonly kernel: Kernel;
+  readonly workgroups: readonly [number, number];
+  readonly total: number;
+}
+
+export interface Choice {
+  readonly variant: Variant;
+  readonly schedule: Schedule;
+  /** By pass; undefined for gathers. */
+  readonly plans: readonly (PassPlan | undefined)[];
+  readonly launches: readonly Launch[];
+  /** Parts that each query tile's keys are divided into by decoding kernels; 1 without them. */
+  readonly splits: number;
+  /** Query tiles times classes of the largest pass that is split. */
+  readonly splitTiles: number;
+}
+
+/** Most queries for which the keys are divided among workgroups. */
+export const DECODE_QUERIES = 64;
+/** Fewest keys for which that pays. */
+export const DECODE_KEYS = 2048;
+/** Workgroups that fill a device, and the most parts. */
+const FILL = 256;
+const MOST_SPLITS = 64;
+/** Key tiles that a part should hold at least. */
+const TILES_A_SPLIT = 8;
+const TILE = 64;
+const MOST_WORKGROUPS = 65535;
+
+export interface ChooseOptions {
+  /** Number of the schedule (in `program.schedules`) to run, instead of the cheapest. */
+  readonly schedule?: number | undefined;
+  /** Divide the keys among workgroups (decoding kernels), or don't; by default where it pays. */
+  readonly decode?: boolean | undefined;
+}
+
+/** The variant to run: of those that the device can run and whose schedule fits these lengths, the cheapest. */
+export function chooseVariant(prepared: Prepared, bound: Bound, options: ChooseOptions = {}): Variant {
+  const { program } = prepared;
+  const { shape } = bound.binding;
+  const fits = (v: Variant): boolean => {
+    const when = program.schedules[v.schedule].when;
+    return Array.from({ length: Math.max(1, shape.batch) }, (_, b) => valueOf(when, shape, b)).every(
+      (x) => x !== 0,
+    );
+  };
+  if (options.schedule !== undefined) {
+    const forced = prepared.variants.find((v) => v.schedule === options.schedule);
+    if (forced && fits(forced)) return forced;
+    throw new AttncError('usage', `schedule ${options.schedule} does not fit these lengths`, {
+      help: `the program has ${program.schedules.length}`,
+    });
+  }
+  const usable = prepared.variants.filter(fits);
+  if (usable.length === 0) throw internalError('no schedule fits these lengths');
+  return usable[0];
+}
+
+/** Plans every pass and sizes every dispatch. */
+export function planLaunches(variant: Variant, bound: Bound, options: ChooseOptions = {}): Choice {
+  const { shape } = bound.binding;
+  const schedule = bound.program.schedules[variant.schedule];
+  const most = { queries: Math.max(0, ...shape.queries), keys: Math.max(0, ...shape.keys) };
+  const decode = options.decode ?? (most.queries <= DECODE_QUERIES && most.keys >= DECODE_KEYS);
+  const kernels = kernelsFor(variant, decode);
+  const plans = schedule.passes.map((pass, n) => {
+    if (pass.kind !== 'tiles') return undefined;
+    requireHost(bound.inputs, hostInputs(pass), 'the tiles to visit are planned with it');
+    const kernel = kernels.find((k) => k.pass === n && (k.role === 'tiles' || k.role === 'decode'));
+    return planPass(pass, shape, bound.inputs.host, kernel?.rows);
+  });
+
+  const splitTiles = kernels.reduce((most, k) => {
+    const plan = k.role === 'decode' && k.pass !== undefined ? plans[k.pass] : undefined;
+    return plan ? Math.max(most, plan.tiles * plan.classes) : most;
+  }, 0);
+  const splits = splitTiles === 0 ? 1 : splitsFor(splitTiles * shape.heads * shape.batch, most.keys);
+  const launches = kernels.map((kernel): Launch => {
+    const plan = kernel.pass === undefined ? undefined : plans[kernel.pass];
+    const tiles = plan ? plan.tiles * plan.classes : Math.ceil(most.queries / kernel.rows);
+    const total = tiles * shape.heads * shape.batch * (kernel.role === 'decode' ? splits : 1);
+    return { kernel, total, workgroups: dimensions(total) };
+  });
+  return { variant, schedule, plans, launches, splits, splitTiles };
+}
+
+/** Of the passes that have both, either the kernels that divide the keys or those that don't. */
+export function kernelsFor(variant: Variant, decode: boolean): readonly Kernel[] {
+  const has = (pass: number | undefined, role: Kernel['role']): boolean =>
+    variant.kernels.some((k) => k.pass === pass && k.role === role);
+  return variant.kernels.filter((k) => {
+    if (k.role === 'tiles') return !(decode && has(k.pass, 'decode'));
+    if (k.role === 'decode' || k.role === 'merge') return decode || !has(k.pass, 'tiles');
+    return true;
+  });
+}
+
+function splitsFor(workgroups: number, keys: number): number {
+  const wanted = Math.ceil(FILL / Math.max(1, workgroups));
+  const most = Math.ceil(keys / TILE / TILES_A_SPLIT);
+  return Math.max(1, Math.min(wanted, most, MOST_SPLITS));
+}
+
+/** A dispatch has at most 65535 workgroups a dimension; kernels count x + y · (number of x). */
+function dimensions(total: number): readonly [number, number] {
+  const x = Math.min(total, MOST_WORKGROUPS);
+  const y = total === 0 ? 0 : Math.ceil(total / x);
+  if (y > MOST_WORKGROUPS) throw lengthOutOfRange('the number of workgroups', total, 0, MOST_WORKGROUPS ** 2);
+  return [x, y];
+}
+
+/** Inputs that the host reads to plan a pass. */
+function hostInputs(pass: TilePass): ReadonlySet<string> {
+  const lists = [pass.queries, ...pass.segments.map((s) => s.space)].flatMap((s: Space) =>
+    s.kind === 'list' ? [s.condition] : [],
+  );
+  const segments: Expr[] =
+    pass.plan === 'kernel'
+      ? []
+      : pass.segments.flatMap((s) => [
+          s.any,
+          s.all,
+          ...s.seeds.flatMap((seed): readonly Expr[] => {
+            switch (seed.kind) {
+              case 'interval':
+                return [...seed.lo, ...seed.hi];
+              case 'sample':
+                return [...seed.args, seed.lo, seed.hi];
+              case 'edges':
+                return [seed.batch, seed.head, seed.rowLo, seed.rowHi, seed.lo, seed.hi];
+            }
+          }),
+        ]);
+  return inputsOf([...lists, ...segments]);
+}

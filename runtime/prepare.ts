@@ -1,0 +1,119 @@
+import type { Binding, Kernel, Program, Variant } from '../compiler/ir/program.js';
+import { AttncError, internalError, limitTooSmall, missingFeature } from './errors.js';
+import { STAGE_COMPUTE } from './gpu-flags.js';
+import { guarded } from './scopes.js';
+
+/** A kernel compiled on a device. */
+export interface Pipeline {
+  readonly pipeline: GPUComputePipeline;
+  readonly layout: GPUBindGroupLayout;
+}
+
+/** A program on a device: the variants that it can run, with their pipelines. */
+export interface Prepared {
+  readonly device: GPUDevice;
+  readonly program: Program;
+  readonly variants: readonly Variant[];
+  /** Filled by `prepare` for every kernel, by `run` for those that it needs. */
+  readonly pipelines: Map<Kernel, Pipeline>;
+}
+
+/** Checks what the device offers and compiles every kernel that it can run. Compiled kernels are kept for the device. */
+export async function prepare(device: GPUDevice, program: Program): Promise<Prepared> {
+  const prepared = choose(device, program);
+  await compileKernels(
+    prepared,
+    prepared.variants.flatMap((v) => v.kernels),
+  );
+  return prepared;
+}
+
+/** The variants that the device can run; a typed error if there are none. Compiles nothing. */
+export function choose(device: GPUDevice, program: Program): Prepared {
+  if (program.format !== 'attnc-program' || program.version !== 1) {
+    throw new AttncError('usage', `this is not a program of version 1`, {
+      help: 'compile the pattern again',
+    });
+  }
+  const problems = program.variants.map((v) => lacking(device, v));
+  const variants = program.variants.filter((_, n) => problems[n] === undefined);
+  const first = problems.find((p) => p !== undefined);
+  if (variants.length === 0) throw first ?? internalError(`program ${program.name} has no kernels`);
+  return { device, program, variants, pipelines: new Map() };
+}
+
+/** What a device needs for a program, to be asked for when it is made: the least that runs it. */
+export function requirements(program: Program): {
+  readonly features: readonly string[];
+  readonly limits: Readonly<Record<string, number>>;
+} {
+  const plain = program.variants.find((v) => v.features.length === 0) ?? program.variants[0];
+  return { features: plain?.features ?? [], limits: plain?.limits ?? {} };
+}
+
+function lacking(device: GPUDevice, variant: Variant): AttncError | undefined {
+  for (const feature of variant.features) {
+    if (!device.features.has(feature)) return missingFeature(feature, [...device.features]);
+  }
+  const limits = device.limits as unknown as Readonly<Record<string, number | undefined>>;
+  for (const [name, needed] of Object.entries(variant.limits)) {
+    const offered = limits[name] ?? 0;
+    const enough = name.startsWith('min') ? offered <= needed : offered >= needed;
+    if (!enough) return limitTooSmall(name, needed, offered);
+  }
+  return undefined;
+}
+
+/** Compiles what is not compiled yet, side by side. */
+export async function compileKernels(prepared: Prepared, kernels: readonly Kernel[]): Promise<void> {
+  const missing = kernels.filter((k) => !prepared.pipelines.has(k));
+  const made = await Promise.allSettled(missing.map((k) => cached(prepared.device, k)));
+  made.forEach((result, n) => {
+    if (result.status === 'rejected') throw result.reason;
+    prepared.pipelines.set(missing[n], result.value);
+  });
+}
+
+const compiled = new WeakMap<GPUDevice, Map<string, Promise<Pipeline>>>();
+
+function cached(device: GPUDevice, kernel: Kernel): Promise<Pipeline> {
+  let known = compiled.get(device);
+  if (!known) compiled.set(device, (known = new Map()));
+  const key = JSON.stringify([kernel.entry, kernel.bindings, kernel.wgsl]);
+  const before = known.get(key);
+  if (before) return before;
+  const made = guarded(device, () => compileKernel(device, kernel));
+  known.set(key, made);
+  made.catch(() => known.delete(key));
+  return made;
+}
+
+async function compileKernel(device: GPUDevice, kernel: Kernel): Promise<Pipeline> {
+  const label = `attnc ${kernel.name}`;
+  device.pushErrorScope('validation');
+  const module = device.createShaderModule({ label, code: kernel.wgsl });
+  const layout = device.createBindGroupLayout({ label, entries: kernel.bindings.map(layoutEntry) });
+  const pipelineLayout = device.createPipelineLayout({ label, bindGroupLayouts: [layout] });
+  const problem = device.popErrorScope();
+  const pipeline = device
+    .createComputePipelineAsync({
+      label,
+      layout: pipelineLayout,
+      compute: { module, entryPoint: kernel.entry },
+    })
+    .catch((cause: unknown) => (cause instanceof Error ? cause : new Error(String(cause))));
+  const error = await problem;
+  const made = await pipeline;
+  if (error === null && !(made instanceof Error)) return { pipeline: made, layout };
+  const { messages } = await module.getCompilationInfo();
+  const first = messages.find((m) => m.type === 'error');
+  const why = first
+    ? `line ${first.lineNum}, column ${first.linePos}: ${first.message}`
+    : (error?.message ?? (made instanceof Error ? made.message : 'unknown'));
+  throw internalError(`the kernel ${kernel.name} does not compile: ${why}`, error ?? made);
+}
+
+function layoutEntry(b: Binding): GPUBindGroupLayoutEntry {
+  const types = { uniform: 'uniform', read: 'read-only-storage', read_write: 'storage' } as const;
+  return { binding: b.binding, visibility: STAGE_COMPUTE, buffer: { type: types[b.access] } };
+}

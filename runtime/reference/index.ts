@@ -1,0 +1,13 @@
+/** The float64 oracle, and the comparison of results with it. Not part of the execution path. */
+export { reference, type Reference, type ReferenceOptions, type RowIndex } from './reference.js';
+export {
+  compare,
+  pickRows,
+  SCORE_TERM,
+  TOLERANCES,
+  type Actual,
+  type Comparison,
+  type Measure,
+  type Precision,
+  type Tolerance,
+} from './compare.js';

@@ -1,0 +1,231 @@
+import type { Pattern } from '../../compiler/ir/edges.js';
+import { evaluator } from '../../compiler/ir/evaluate.js';
+import { rowFinder } from '../../compiler/ir/plan.js';
+import { baseOf, setShape, setSide, type BoundShape } from '../../compiler/ir/shape.js';
+import { compileTape } from '../../compiler/ir/tape.js';
+import type { Expr } from '../../compiler/ir/expr.js';
+import type { BoundInputs } from '../../compiler/ir/inputs.js';
+import { bindInputs } from '../bind-inputs.js';
+import { bindShape } from '../bind-shape.js';
+import type { HostTensors } from '../bindings.js';
+import { valueOutOfRange } from '../errors.js';
+import { toFloat32 } from '../tensor.js';
+
+/**
+ * The oracle: the definition of docs/language.md in float64, pair by pair. Conditions are float32 as specified,
+ * scores and sums double.
+ */
+
+export interface RowIndex {
+  readonly batch: number;
+  readonly head: number;
+  readonly row: number;
+}
+
+export interface ReferenceOptions {
+  /** Only these rows; all if not given. */
+  readonly rows?: readonly RowIndex[] | undefined;
+  /** Find a row's keys through the analysis of bounds instead of trying all. By default with `rows` only. */
+  readonly bounds?: boolean;
+}
+
+export interface Reference {
+  /** Of each row: valueDim values. All rows: [batch, heads, queries, valueDim]. */
+  readonly out: Float64Array;
+  readonly lse: Float64Array;
+  readonly valueDim: number;
+  /** The largest |score| of the row's edges: float32 loses precision with it. */
+  readonly maxScore: Float64Array;
+  /** 1 where the row has an edge to a k or v row that isn't finite: all its values may then be non-finite. */
+  readonly tainted: Uint8Array;
+  /** Σm of each row. */
+  readonly edges: Float64Array;
+  /** The rows computed, in the order of `out`; undefined if all. */
+  readonly rows: readonly RowIndex[] | undefined;
+}
+
+export function reference(pattern: Pattern, given: HostTensors, options: ReferenceOptions = {}): Reference {
+  const shapes = { q: given.q.shape, k: given.k.shape, v: given.v.shape };
+  const binding = bindShape(pattern, shapes, given);
+  const { shape, queries, keys, valueDim } = binding;
+  const inputs = bindInputs(pattern, binding, given.inputs).host;
+  const rows = options.rows;
+  rows?.forEach((r) => checkRow(r, shape));
+  const count = rows ? rows.length : shape.batch * shape.heads * queries;
+  const result: Reference = {
+    out: new Float64Array(count * valueDim),
+    lse: new Float64Array(count).fill(-Infinity),
+    maxScore: new Float64Array(count),
+    tainted: new Uint8Array(count),
+    edges: new Float64Array(count),
+    valueDim,
+    rows,
+  };
+  // float32 holds every element of f16 and bf16 exactly; products and sums are double.
+  const q = toFloat32(given.q);
+  const k = toFloat32(given.k);
+  const v = toFloat32(given.v);
+  const group = shape.heads / shape.keyHeads;
+  const multiplicity = evaluator(pattern, shape, inputs);
+  const score = scoreFunction(pattern.score, shape, inputs);
+  const sink = pattern.mix.sink && compileTape([pattern.mix.sink], { precision: 'f64' });
+  const finder = (options.bounds ?? rows !== undefined) ? rowFinder(pattern, shape, inputs) : undefined;
+  const all = Int32Array.from({ length: finder ? 0 : keys }, (_, j) => j);
+  const found = { keys: new Int32Array(64), m: new Float64Array(64), s: new Float64Array(64) };
+
+  for (let n = 0; n < count; n++) {
+    const { batch, head, row } = rows
+      ? rows[n]
+      : {
+          batch: Math.floor(n / queries / shape.heads),
+          head: Math.floor(n / queries) % shape.heads,
+          row: n % queries,
+        };
+    if (row >= shape.queries[batch]) continue;
+    const i = row + baseOf(shape, batch);
+    const keyRows = (batch * shape.keyHeads + Math.floor(head / group)) * keys;
+    const qAt = ((batch * shape.heads + head) * queries + row) * shape.dim;
+    const candidates = finder ? finder(batch, head, i) : all.subarray(0, shape.keys[batch]);
+
+    multiplicity.row(batch, head, i);
+    score.row(batch, head, i);
+    let edges = 0;
+    let most = -Infinity;
+    for (let c = 0; c < candidates.length; c++) {
+      const j = candidates[c];
+      const m = multiplicity.at(j);
+      if (m <= 0) continue;
+      let dot = 0;
+      const kAt = (keyRows + j) * shape.dim;
+      for (let d = 0; d < shape.dim; d++) dot += q[qAt + d] * k[kAt + d];
+      const s = score.at(j, dot);
+      if (edges === found.keys.length) grow(found);
+      found.keys[edges] = j;
+      found.m[edges] = m;
+      found.s[edges++] = s;
+      result.edges[n] += m;
+      if (s > most || Number.isNaN(s)) most = s;
+      const size = Math.abs(s);
+      if (size > result.maxScore[n] && size < Infinity) result.maxScore[n] = size;
+    }
+    // Scores that are all −∞ (additive masks) leave no edge.
+    if (edges === 0 || most === -Infinity) continue;
+    mixRow(result, n, found, edges, most, v, keyRows, sinkOf(sink, shape, inputs, batch, head, i));
+    result.tainted[n] = touchesNonFinite(found.keys, edges, keyRows, k, shape.dim, v, valueDim) ? 1 : 0;
+  }
+  return result;
+}
+
+/** out = Σ m·e^(s − most)·v / (Σ m·e^(s − most) + e^(sink − most)); lse leaves the sink out. */
+function mixRow(
+  result: Reference,
+  n: number,
+  found: { readonly keys: Int32Array; readonly m: Float64Array; readonly s: Float64Array },
+  edges: number,
+  most: number,
+  v: Float32Array,
+  keyRows: number,
+  sink: number | undefined,
+): void {
+  const dim = result.valueDim;
+  const top = sink === undefined ? most : Math.max(most, sink);
+  const out = result.out.subarray(n * dim, (n + 1) * dim);
+  let sum = 0;
+  for (let e = 0; e < edges; e++) {
+    const weight = found.m[e] * Math.exp(found.s[e] - top);
+    sum += weight;
+    const at = (keyRows + found.keys[e]) * dim;
+    for (let d = 0; d < dim; d++) out[d] += weight * v[at + d];
+  }
+  result.lse[n] = Math.log(sum) + top;
+  if (sink !== undefined && sum < 1e-200) {
+    // The sink hides all scores: sum them again relative to the largest.
+    let rest = 0;
+    for (let e = 0; e < edges; e++) rest += found.m[e] * Math.exp(found.s[e] - most);
+    result.lse[n] = Math.log(rest) + most;
+  }
+  const total = sink === undefined ? sum : sum + Math.exp(sink - top);
+  for (let d = 0; d < dim; d++) out[d] /= total;
+}
+
+interface ScoreFunction {
+  row(batch: number, head: number, i: number): void;
+  at(j: number, dot: number): number;
+}
+
+function scoreFunction(score: Expr | undefined, shape: BoundShape, inputs: BoundInputs): ScoreFunction {
+  const scale = 1 / Math.sqrt(shape.dim);
+  if (score === undefined) return { row: () => undefined, at: (_, dot) => dot * scale };
+  const tape = compileTape([score], { precision: 'f64' });
+  const dotSlot = tape.slot('dot');
+  return {
+    row: (batch, head, i) => {
+      setShape(tape, shape, batch, head);
+      tape.set('scale', scale);
+      setSide(tape, 'i', i, shape.grid);
+    },
+    at: (j, dot) => {
+      setSide(tape, 'j', j, shape.grid);
+      if (dotSlot >= 0) tape.registers[dotSlot] = dot;
+      tape.run(inputs);
+      return tape.result(0);
+    },
+  };
+}
+
+function sinkOf(
+  tape: ReturnType<typeof compileTape> | undefined,
+  shape: BoundShape,
+  inputs: BoundInputs,
+  batch: number,
+  head: number,
+  i: number,
+): number | undefined {
+  if (!tape) return undefined;
+  setShape(tape, shape, batch, head);
+  tape.set('scale', 1 / Math.sqrt(shape.dim));
+  setSide(tape, 'i', i, shape.grid);
+  tape.run(inputs);
+  return tape.result(0);
+}
+
+function touchesNonFinite(
+  found: Int32Array,
+  edges: number,
+  keyRows: number,
+  k: Float32Array,
+  dim: number,
+  v: Float32Array,
+  valueDim: number,
+): boolean {
+  const finite = (x: Float32Array, at: number, length: number): boolean => {
+    // x − x is 0 for finite x, else NaN.
+    let sum = 0;
+    for (let d = 0; d < length; d++) sum += x[at + d] - x[at + d];
+    return sum === 0;
+  };
+  for (let e = 0; e < edges; e++) {
+    const row = keyRows + found[e];
+    if (!finite(k, row * dim, dim) || !finite(v, row * valueDim, valueDim)) return true;
+  }
+  return false;
+}
+
+function grow(found: { keys: Int32Array; m: Float64Array; s: Float64Array }): void {
+  const keys = new Int32Array(found.keys.length * 2);
+  const m = new Float64Array(keys.length);
+  const s = new Float64Array(keys.length);
+  keys.set(found.keys);
+  m.set(found.m);
+  s.set(found.s);
+  Object.assign(found, { keys, m, s });
+}
+
+function checkRow(r: RowIndex, shape: BoundShape): void {
+  const inside = (what: string, x: number, size: number): void => {
+    if (!Number.isInteger(x) || x < 0 || x >= size) throw valueOutOfRange(what, x, 0, size - 1);
+  };
+  inside('the batch of a row', r.batch, shape.batch);
+  inside('the head of a row', r.head, shape.heads);
+  inside('a row', r.row, shape.queries[r.batch]);
+}

@@ -1,0 +1,82 @@
+import type { Kernel, UniformField, UniformSource } from '../compiler/ir/program.js';
+import type { BoundShape } from '../compiler/ir/shape.js';
+import { internalError, lengthOutOfRange } from './errors.js';
+import { bindingOf, componentsOf, type Placement, type TensorName } from './place.js';
+import type { Words } from './words.js';
+
+/** Everything that a kernel's uniform block can ask for. */
+export interface UniformValues {
+  readonly shape: BoundShape;
+  readonly splits: number;
+  readonly placed: Readonly<Record<TensorName, Placement>>;
+  readonly tables: Words;
+  readonly plan: Words;
+}
+
+/** The block `shape` of a kernel, one word a field, padded to 16 bytes. */
+export function uniformWords(kernel: Kernel, values: UniformValues): Uint32Array {
+  const words = new ArrayBuffer(Math.max(16, Math.ceil(kernel.uniforms.length / 4) * 16));
+  const view = new DataView(words);
+  kernel.uniforms.forEach((field, n) => {
+    const value = valueOfField(kernel, field, values);
+    if (field.type === 'f32') view.setFloat32(4 * n, value, true);
+    else if (field.type === 'i32') view.setInt32(4 * n, within(field, value, -(2 ** 31), 2 ** 31 - 1), true);
+    else view.setUint32(4 * n, within(field, value, 0, 2 ** 32 - 1), true);
+  });
+  return new Uint32Array(words);
+}
+
+function within(field: UniformField, value: number, least: number, most: number): number {
+  if (!(value >= least && value <= most)) throw lengthOutOfRange(field.name, value, least, most);
+  return value;
+}
+
+function valueOfField(kernel: Kernel, field: UniformField, values: UniformValues): number {
+  const source = field.source;
+  const { shape } = values;
+  switch (source.kind) {
+    case 'shape':
+      return shapeValue(source, values);
+    case 'stride': {
+      const type = bindingOf(kernel.bindings, source.tensor)?.type ?? 'f32';
+      const place = values.placed[source.tensor];
+      return (source.axis === 'offset' ? place.start : place.strides[source.axis]) / componentsOf(type);
+    }
+    case 'parameter':
+      return found(shape.parameters.get(source.name), kernel, field);
+    case 'grid':
+      return found(shape.grid[source.axis], kernel, field);
+    case 'table':
+      return found(values.tables.parts.get(`${source.name}/${source.part}`), kernel, field);
+    case 'plan': {
+      const parts = values.plan.parts;
+      return found(parts.get(source.part) ?? parts.get(`${kernel.pass ?? 0}/${source.part}`), kernel, field);
+    }
+    case 'bits':
+      return source.value;
+  }
+}
+
+function shapeValue(source: UniformSource & { kind: 'shape' }, { shape, splits }: UniformValues): number {
+  switch (source.name) {
+    case 'batch':
+      return shape.batch;
+    case 'heads':
+      return shape.heads;
+    case 'key_heads':
+      return shape.keyHeads;
+    case 'queries':
+      return Math.max(0, ...shape.queries);
+    case 'keys':
+      return Math.max(0, ...shape.keys);
+    case 'splits':
+      return splits;
+  }
+}
+
+function found(value: number | undefined, kernel: Kernel, field: UniformField): number {
+  if (value === undefined) {
+    throw internalError(`kernel ${kernel.name} asks for ${JSON.stringify(field.source)}, which is not there`);
+  }
+  return value;
+}

@@ -1,0 +1,107 @@
+import type { BoundGraph, BoundTable } from '../compiler/ir/inputs.js';
+import type { PassPlan } from '../compiler/ir/schedule.js';
+import type { BoundShape } from '../compiler/ir/shape.js';
+import type { DeviceTable, InputBinding } from './bind-inputs.js';
+
+/**
+ * The contents of the bindings `tables` and `plan`: 32-bit words, with the numbers that kernels find them by.
+ *
+ * `tables`, by input name. Of a table: `offset`, and `size.N`, its length along axis N; ints and floats are their
+ * bits, bools 0 or 1. Of a graph: `row_ptr`, `col_idx`, `weight` (offsets), `rows`, `cols`, `batches`, `heads`.
+ *
+ * `plan`, once: `lengths`, the offset of two words (queries, keys) for each batch. For the pass of a kernel: `tiles`,
+ * `classes`, `by_batch`, `by_head`, the offsets `offsets` and `runs`, and of list space N `list.N.offsets` and
+ * `list.N.values` (see PassPlan).
+ */
+export interface Words {
+  readonly words: Uint32Array;
+  readonly parts: ReadonlyMap<string, number>;
+}
+
+export interface TableWords extends Words {
+  /** Tables on the device, and the word that each is copied to. */
+  readonly copies: readonly { readonly from: DeviceTable; readonly to: number }[];
+}
+
+export function tableWords(inputs: InputBinding): TableWords {
+  const parts = new Map<string, number>();
+  const pieces: Piece[] = [];
+  const copies: { from: DeviceTable; to: number }[] = [];
+  let used = 0;
+  const put = (data: Piece): number => {
+    const at = used;
+    pieces.push(data);
+    used += data.length;
+    return at;
+  };
+  for (const [name, input] of inputs.host) {
+    if (input.kind === 'table') putTable(name, input, parts, put);
+    else putGraph(name, input, parts, put);
+  }
+  // Tables on the device come last: their words are left 0 here.
+  for (const [name, from] of inputs.device) {
+    parts.set(`${name}/offset`, used);
+    from.sizes.forEach((size, axis) => parts.set(`${name}/size.${axis}`, size));
+    copies.push({ from, to: used });
+    used += from.words;
+  }
+  return { words: join(pieces, used), parts, copies };
+}
+
+type Piece = Int32Array | Uint32Array | Float32Array | Uint8Array;
+type Put = (data: Piece) => number;
+
+function putTable(name: string, table: BoundTable, parts: Map<string, number>, put: Put): void {
+  parts.set(`${name}/offset`, put(table.data));
+  table.sizes.forEach((size, axis) => parts.set(`${name}/size.${axis}`, size));
+}
+
+function putGraph(name: string, graph: BoundGraph, parts: Map<string, number>, put: Put): void {
+  parts.set(`${name}/row_ptr`, put(graph.rowPtr));
+  parts.set(`${name}/col_idx`, put(graph.colIdx));
+  if (graph.weight) parts.set(`${name}/weight`, put(graph.weight));
+  for (const size of ['rows', 'cols', 'batches', 'heads'] as const) parts.set(`${name}/${size}`, graph[size]);
+}
+
+/** Parts of a pass are under `PASS/…`, those of all passes under their own names. */
+export function planWords(shape: BoundShape, plans: readonly (PassPlan | undefined)[]): Words {
+  const parts = new Map<string, number>();
+  const pieces: Piece[] = [];
+  let used = 0;
+  const put = (data: Piece): number => {
+    const at = used;
+    pieces.push(data);
+    used += data.length;
+    return at;
+  };
+  const lengths = shape.queries.flatMap((queries, batch) => [queries, shape.keys[batch]]);
+  parts.set('lengths', put(Uint32Array.from(lengths)));
+  plans.forEach((plan, pass) => {
+    if (!plan) return;
+    const set = (part: string, value: number): void => void parts.set(`${pass}/${part}`, value);
+    set('tiles', plan.tiles);
+    set('classes', plan.classes);
+    set('by_batch', plan.byBatch ? 1 : 0);
+    set('by_head', plan.byHead ? 1 : 0);
+    set('offsets', put(plan.offsets));
+    set('runs', put(plan.runs));
+    plan.lists.forEach((list, n) => {
+      set(`list.${n}.offsets`, put(list.offsets));
+      set(`list.${n}.values`, put(list.values));
+    });
+  });
+  return { words: join(pieces, used), parts };
+}
+
+function join(pieces: readonly Piece[], length: number): Uint32Array {
+  const words = new Uint32Array(length);
+  let at = 0;
+  for (const piece of pieces) {
+    // Bits as they are; bytes (bools) widen to words.
+    const view =
+      piece instanceof Uint8Array ? piece : new Uint32Array(piece.buffer, piece.byteOffset, piece.length);
+    words.set(view, at);
+    at += piece.length;
+  }
+  return words;
+}
