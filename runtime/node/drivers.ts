@@ -2,7 +2,7 @@
 
 import { existsSync, readdirSync } from 'node:fs';
 import { homedir } from 'node:os';
-import { dirname, join } from 'node:path';
+import { basename, dirname, join } from 'node:path';
 import { isMainThread } from 'node:worker_threads';
 import { cacheFolders } from './cache-folder.js';
 import { packagedSwiftShader } from './swiftshader-package.js';
@@ -70,7 +70,14 @@ function systemDrivers(): DriverSource | string {
     '/usr/local/nvidia/share', // where container runtimes mount NVIDIA's driver, outside the loader's search
   ];
   const folders = [...new Set(bases.map((base) => join(base, 'vulkan/icd.d')))];
-  const manifests = folders.flatMap(manifestsIn);
+  // A driver that is mounted twice counts once, or its GPUs would show twice.
+  const byName = new Map(
+    folders
+      .flatMap(manifestsIn)
+      .map((path) => [basename(path), path] as const)
+      .reverse(),
+  );
+  const manifests = [...byName.values()].reverse();
   if (manifests.length === 0) return 'no Vulkan driver is installed';
   return usable({ name: 'system', manifests, loaders: [] });
 }

@@ -66,6 +66,7 @@ interface Choice {
   readonly why: string;
 }
 
+const NOTHING = 'no adapter that Dawn takes';
 const KINDS: readonly string[] = ['gpu', 'lavapipe', 'swiftshader', 'null'] satisfies DeviceKind[];
 
 async function chooseAdapter(asked: string | undefined, options: OpenOptions): Promise<Choice> {
@@ -108,17 +109,24 @@ async function adapterIn(
   const power = options.powerPreference ?? 'high-performance';
   if (part === undefined) {
     const first = await requestAdapter(source, toggles, power);
-    if (first === null) seen.push({ source: source.name, found: 'no adapter that Dawn takes' });
+    if (first === null) seen.push({ source: source.name, found: NOTHING });
     if (first === null || kind === undefined || kindOf(first) === kind) return first;
   }
   // Not the first one: look through all that the source has.
-  for (const name of await adapterNames(source)) {
-    const wanted = part === undefined || name.toLowerCase().includes(part.toLowerCase());
+  const names = await adapterNames(source);
+  if (names.length === 0) seen.push({ source: source.name, found: NOTHING });
+  for (const name of names) {
+    const wanted = part === undefined || slug(name).includes(slug(part));
     const adapter = wanted ? await requestAdapter(source, toggles, power, name) : null;
     if (adapter !== null && (kind === undefined || kindOf(adapter) === kind)) return adapter;
     seen.push({ source: source.name, found: name });
   }
   return null;
+}
+
+/** Dawn's listing has 'NVIDIA H100', its adapter information 'nvidia-h100': either may be asked for. */
+function slug(name: string): string {
+  return name.toLowerCase().replace(/[^a-z0-9]+/g, '-');
 }
 
 /** A source whose drivers can be loaded into this process, or why not. */

@@ -153,9 +153,12 @@ test('part of a name chooses a device', async (t) => {
   const { devices } = await listDevices();
   const first = devices[0];
   if (first === undefined || first.kind === 'null') return t.fail('no device to choose');
-  const opened = await openDevice({ device: first.name.slice(0, 9).toUpperCase() });
-  t.is(opened.kind, first.kind);
-  opened.close();
+  const slug = first.name.toLowerCase().replaceAll(' ', '-');
+  for (const part of [first.name, first.name.slice(0, 9).toUpperCase(), slug.slice(0, 12)]) {
+    const opened = await openDevice({ device: part });
+    t.is(opened.kind, first.kind, part);
+    opened.close();
+  }
 });
 
 test('WGSL is checked without a device: place and text of each message', async (t) => {
