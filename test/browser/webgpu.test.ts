@@ -20,6 +20,13 @@ inBrowser(`a compute shader runs in a page${note}`, async (t) => {
   t.is(adapter, 'swiftshader');
 });
 
+inBrowser(`the runtime loads in a page, without Node${note}`, async (t) => {
+  const names = await withPage((page) =>
+    page.evaluate(async (url) => Object.keys((await import(url)) as object), '/dist/runtime/index.js'),
+  );
+  t.true(names.length > 0);
+});
+
 inBrowser(`what a page throws fails the test${note}`, async (t) => {
   const pages = { '/broken.html': '<!doctype html><script>throw new Error("on purpose")</script>' };
   const failing = withPage((page) => page.title(), { pages, path: '/broken.html' });
