@@ -1,20 +1,4 @@
-import {
-  add,
-  all,
-  and,
-  div,
-  int,
-  isConst,
-  le,
-  lt,
-  min,
-  mod,
-  ONE,
-  select,
-  sub,
-  variable,
-  ZERO,
-} from '../ir/build.js';
+import { add, all, div, int, isConst, le, lt, min, ONE, select, sub, variable, ZERO } from '../ir/build.js';
 import { boundsOf } from '../ir/bounds.js';
 import { mentions, same, type Expr } from '../ir/expr.js';
 import { fromLinear, linear, reduceModulo } from '../ir/linear.js';
@@ -115,15 +99,8 @@ export function periodicOf(atom: Expr, side: 'i' | 'j'): Periodic | undefined {
   if (m && coefficientOf(m.value, side) === 1) {
     const offset = sub(m.value, position);
     const residue = reduceModulo(sub(m.equals, offset), m.modulus);
-    const legal = and(le(ZERO, m.equals), lt(m.equals, m.modulus));
-    return {
-      atom,
-      period: m.modulus,
-      step: ONE,
-      start: residue,
-      count: select(legal, ONE, ZERO),
-      lattice: isConst(legal, 1),
-    };
+    // The atom itself stays: it still says no where e is not a remainder of m.
+    return { atom, period: m.modulus, step: ONE, start: residue, count: ONE, lattice: true };
   }
   // e ≤ x mod s: the stripe e … s − 1; x mod s ≤ e: the stripe 0 … e.
   if (atom.op === 'le' || atom.op === 'lt') {

@@ -1,0 +1,49 @@
+import type { Pattern } from '../ir/edges.js';
+import { costOf } from '../ir/statistics.js';
+import type { Schedule } from '../ir/schedule.js';
+import { isConst } from '../ir/build.js';
+import { buildSchedule } from './build-schedule.js';
+import { modelInputs, modelShape } from './model-shape.js';
+import { shapeTerm, type Strategy } from './spaces.js';
+import { groupsOf } from './terms.js';
+
+export { modelInputs, modelShape };
+
+/**
+ * The schedules that a program carries: the cheapest one for the model shape, and before it the cheapest that only some
+ * shapes allow (grids). The runtime takes the cheapest that its shape allows.
+ */
+export function schedulesOf(pattern: Pattern): readonly Schedule[] {
+  const candidates = candidateSchedules(pattern);
+  if (candidates.length === 1) return candidates;
+  const shape = modelShape(pattern);
+  const inputs = modelInputs(pattern, shape);
+  const costs = new Map(candidates.map((s) => [s, costOf(s, shape, inputs)]));
+  const cheapest = (from: readonly Schedule[]): Schedule[] =>
+    from.length === 0 ? [] : [from.reduce((a, b) => ((costs.get(b) ?? 0) < (costs.get(a) ?? 0) ? b : a))];
+  const everywhere = cheapest(candidates.filter((s) => isConst(s.when, 1)));
+  const special = cheapest(candidates.filter((s) => !isConst(s.when, 1)));
+  const worthwhile = special.filter((s) => (costs.get(s) ?? 0) < (costs.get(everywhere[0]) ?? 0));
+  return [...worthwhile, ...everywhere];
+}
+
+/** Every distinct schedule of a pattern, `rows` first: tests run them all. */
+export function candidateSchedules(pattern: Pattern): readonly Schedule[] {
+  const axes = pattern.grid?.length ?? 0;
+  const terms = groupsOf(pattern.edges).flatMap((group, n) => group.map((t) => shapeTerm(t, n, axes)));
+  const strategies: Strategy[] = ['rows', 'own', 'refined'];
+  if (terms.some((t) => t.usesGrid)) strategies.push('grid');
+  const distinct = new Map<string, Schedule>();
+  for (const strategy of strategies) {
+    const schedule = buildSchedule(terms, strategy, axes);
+    const key = schedule.passes
+      .map((p) =>
+        p.kind === 'gather'
+          ? `gather ${p.labels.join()}`
+          : `${p.queries.name}: ${p.segments.map((s) => `${s.space.name} ${s.labels.join()}`).join(' | ')}`,
+      )
+      .join('\n');
+    if (!distinct.has(key)) distinct.set(key, schedule);
+  }
+  return [...distinct.values()];
+}
