@@ -1,8 +1,8 @@
 // Generated from grammar/parser.ts by test/tools/generate-grammar.ts; not to be edited.
-import type { CstNode, ICstVisitor, IToken } from 'chevrotain';
+import type { CstNode, ICstVisitor, IToken } from "chevrotain";
 
 export interface FileCstNode extends CstNode {
-  name: 'file';
+  name: "file";
   children: FileCstChildren;
 }
 
@@ -13,7 +13,7 @@ export type FileCstChildren = {
 };
 
 export interface ImportFileCstNode extends CstNode {
-  name: 'importFile';
+  name: "importFile";
   children: ImportFileCstChildren;
 }
 
@@ -24,7 +24,7 @@ export type ImportFileCstChildren = {
 };
 
 export interface PatternCstNode extends CstNode {
-  name: 'pattern';
+  name: "pattern";
   children: PatternCstChildren;
 }
 
@@ -36,7 +36,7 @@ export type PatternCstChildren = {
 };
 
 export interface ParametersCstNode extends CstNode {
-  name: 'parameters';
+  name: "parameters";
   children: ParametersCstChildren;
 }
 
@@ -49,7 +49,7 @@ export type ParametersCstChildren = {
 };
 
 export interface ParameterCstNode extends CstNode {
-  name: 'parameter';
+  name: "parameter";
   children: ParameterCstChildren;
 }
 
@@ -66,7 +66,7 @@ export type ParameterCstChildren = {
 };
 
 export interface ItemsCstNode extends CstNode {
-  name: 'items';
+  name: "items";
   children: ItemsCstChildren;
 }
 
@@ -87,7 +87,7 @@ export type ItemsCstChildren = {
 };
 
 export interface LabelledCstNode extends CstNode {
-  name: 'labelled';
+  name: "labelled";
   children: LabelledCstChildren;
 }
 
@@ -100,7 +100,7 @@ export type LabelledCstChildren = {
 };
 
 export interface RuleCstNode extends CstNode {
-  name: 'rule';
+  name: "rule";
   children: RuleCstChildren;
 }
 
@@ -115,7 +115,7 @@ export type RuleCstChildren = {
 };
 
 export interface RangeCstNode extends CstNode {
-  name: 'range';
+  name: "range";
   children: RangeCstChildren;
 }
 
@@ -125,19 +125,19 @@ export type RangeCstChildren = {
 };
 
 export interface RangeEndCstNode extends CstNode {
-  name: 'rangeEnd';
+  name: "rangeEnd";
   children: RangeEndCstChildren;
 }
 
 export type RangeEndCstChildren = {
   DotDot?: IToken[];
   DotDotLess?: IToken[];
-  expression: ExpressionCstNode[];
+  expression: (ExpressionCstNode)[];
   Step?: IToken[];
 };
 
 export interface LetNameCstNode extends CstNode {
-  name: 'letName';
+  name: "letName";
   children: LetNameCstChildren;
 }
 
@@ -149,7 +149,7 @@ export type LetNameCstChildren = {
 };
 
 export interface RestrictCstNode extends CstNode {
-  name: 'restrict';
+  name: "restrict";
   children: RestrictCstChildren;
 }
 
@@ -159,7 +159,7 @@ export type RestrictCstChildren = {
 };
 
 export interface IncludeCstNode extends CstNode {
-  name: 'include';
+  name: "include";
   children: IncludeCstChildren;
 }
 
@@ -170,13 +170,13 @@ export type IncludeCstChildren = {
 };
 
 export interface ForEachCstNode extends CstNode {
-  name: 'forEach';
+  name: "forEach";
   children: ForEachCstChildren;
 }
 
 export type ForEachCstChildren = {
   For: IToken[];
-  Identifier?: IToken[];
+  Identifier?: (IToken)[];
   LeftParen?: IToken[];
   Comma?: IToken[];
   LastComma?: IToken[];
@@ -188,7 +188,7 @@ export type ForEachCstChildren = {
 };
 
 export interface OverlapsCstNode extends CstNode {
-  name: 'overlaps';
+  name: "overlaps";
   children: OverlapsCstChildren;
 }
 
@@ -198,7 +198,7 @@ export type OverlapsCstChildren = {
 };
 
 export interface ScoreCstNode extends CstNode {
-  name: 'score';
+  name: "score";
   children: ScoreCstChildren;
 }
 
@@ -209,7 +209,7 @@ export type ScoreCstChildren = {
 };
 
 export interface MixCstNode extends CstNode {
-  name: 'mix';
+  name: "mix";
   children: MixCstChildren;
 }
 
@@ -221,7 +221,7 @@ export type MixCstChildren = {
 };
 
 export interface InputTableCstNode extends CstNode {
-  name: 'inputTable';
+  name: "inputTable";
   children: InputTableCstChildren;
 }
 
@@ -234,7 +234,7 @@ export type InputTableCstChildren = {
 };
 
 export interface TokensCstNode extends CstNode {
-  name: 'tokens';
+  name: "tokens";
   children: TokensCstChildren;
 }
 
@@ -248,7 +248,7 @@ export type TokensCstChildren = {
 };
 
 export interface AxisCstNode extends CstNode {
-  name: 'axis';
+  name: "axis";
   children: AxisCstChildren;
 }
 
@@ -260,7 +260,7 @@ export type AxisCstChildren = {
 };
 
 export interface AlignCstNode extends CstNode {
-  name: 'align';
+  name: "align";
   children: AlignCstChildren;
 }
 
@@ -270,7 +270,7 @@ export type AlignCstChildren = {
 };
 
 export interface CallArgumentsCstNode extends CstNode {
-  name: 'callArguments';
+  name: "callArguments";
   children: CallArgumentsCstChildren;
 }
 
@@ -283,7 +283,7 @@ export type CallArgumentsCstChildren = {
 };
 
 export interface ArgumentCstNode extends CstNode {
-  name: 'argument';
+  name: "argument";
   children: ArgumentCstChildren;
 }
 
@@ -294,17 +294,17 @@ export type ArgumentCstChildren = {
 };
 
 export interface ExpressionCstNode extends CstNode {
-  name: 'expression';
+  name: "expression";
   children: ExpressionCstChildren;
 }
 
 export type ExpressionCstChildren = {
-  operand: OperandCstNode[];
+  operand: (OperandCstNode)[];
   BinaryOperator?: IToken[];
 };
 
 export interface OperandCstNode extends CstNode {
-  name: 'operand';
+  name: "operand";
   children: OperandCstChildren;
 }
 
@@ -322,7 +322,7 @@ export type OperandCstChildren = {
 };
 
 export interface PostfixCstNode extends CstNode {
-  name: 'postfix';
+  name: "postfix";
   children: PostfixCstChildren;
 }
 
@@ -333,7 +333,7 @@ export type PostfixCstChildren = {
 };
 
 export interface ListCstNode extends CstNode {
-  name: 'list';
+  name: "list";
   children: ListCstChildren;
 }
 

@@ -1,28 +1,27 @@
 /** Writes what is generated from the grammar: `node dist/test/tools/generate-grammar.js`. */
-import { readFileSync, writeFileSync } from 'node:fs';
+import { writeFileSync } from 'node:fs';
 import { pathToFileURL } from 'node:url';
 import { generateCstDts } from 'chevrotain';
-import { format } from 'prettier';
 import { AttnParser } from '../../grammar/parser.js';
+import { grammarPage } from './grammar-page.js';
 
 export interface Generated {
   readonly path: string;
   readonly text: string;
 }
 
-/** The files, from the package's root, with what they should hold now. */
-export async function generateGrammar(): Promise<readonly Generated[]> {
+/** The files, named from the package's root, with what they should hold now. */
+export function generateGrammar(): readonly Generated[] {
+  // With Chevrotain's own checks of the grammar, which the parser leaves out elsewhere to start sooner.
   const parser = new AttnParser(false);
-  const style = JSON.parse(readFileSync('.prettierrc.json', 'utf8')) as Record<string, unknown>;
-  const types = `// Generated from grammar/parser.ts by test/tools/generate-grammar.ts; not to be edited.\n${generateCstDts(
-    parser.getGAstProductions(),
-    { visitorInterfaceName: 'AttnVisitor' },
-  )}`;
+  const types = generateCstDts(parser.getGAstProductions(), { visitorInterfaceName: 'AttnVisitor' });
+  const header = '// Generated from grammar/parser.ts by test/tools/generate-grammar.ts; not to be edited.\n';
   return [
-    { path: 'grammar/generated/cst.ts', text: await format(types, { ...style, parser: 'typescript' }) },
+    { path: 'grammar/generated/cst.ts', text: header + types },
+    { path: 'docs/grammar.html', text: grammarPage(parser.getSerializedGastProductions()) },
   ];
 }
 
 if (import.meta.url === pathToFileURL(process.argv[1] ?? '').href) {
-  for (const { path, text } of await generateGrammar()) writeFileSync(path, text);
+  for (const { path, text } of generateGrammar()) writeFileSync(path, text);
 }
