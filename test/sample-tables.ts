@@ -98,8 +98,8 @@ export interface GraphOptions {
 }
 
 /**
- * A random graph in CSR. Columns of a row are unsorted, some entries stand twice (with the same weight, for which of two
- * weights counts is nobody's promise), and about one row in ten is empty.
+ * A random graph in CSR. Columns of a row are unsorted, some entries stand twice (with another weight the second time:
+ * the first counts), and about one row in ten is empty.
  */
 export function randomGraph(name: string, options: GraphOptions, seed: number): Tables {
   const random = randomNumbers(seed);
@@ -112,18 +112,13 @@ export function randomGraph(name: string, options: GraphOptions, seed: number): 
     pointers.push(entries.length);
     for (let row = 0; row < rows; row++) {
       const wanted = empty.includes(g) || random() < 0.1 ? 0 : Math.ceil(random() * 2 * degree);
-      const seen = new Map<number, number>();
-      for (let e = 0; e < wanted && columns > 0; e++) {
-        const column = Math.floor(random() * columns);
-        const weight = seen.get(column) ?? Math.round(random() * 128 - 64) / 32;
-        seen.set(column, weight);
-        entries.push(column);
-        weights.push(weight);
+      for (let e = 0; e < wanted; e++) {
+        entries.push(Math.floor(random() * columns));
+        weights.push(Math.round(random() * 128 - 64) / 32);
       }
-      const repeated = entries.at(-1);
-      if (seen.size > 0 && repeated !== undefined && random() < 0.2) {
-        entries.push(repeated);
-        weights.push(seen.get(repeated) ?? 0);
+      if (wanted > 0 && random() < 0.2) {
+        entries.push(entries[entries.length - wanted]);
+        weights.push(7);
       }
       pointers.push(entries.length);
     }

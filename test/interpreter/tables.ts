@@ -26,7 +26,7 @@ export interface Graph {
 
 /**
  * Reads CSR: `row_ptr` [..., rows + 1] holds offsets into `col_idx` [entries]; entries may be unsorted and repeated.
- * The last of a repeated entry's weights is kept (tests repeat an entry with its own weight).
+ * Of a repeated entry the first weight counts.
  */
 export function graphOf(name: string, tables: Tables): Graph {
   const pointers = required(`${name}.row_ptr`, tables);
@@ -38,7 +38,8 @@ export function graphOf(name: string, tables: Tables): Graph {
     for (let row = start; row < start + width - 1; row++) {
       const columnsOfRow = new Map<number, number>();
       for (let e = pointers.data[row]; e < pointers.data[row + 1]; e++) {
-        columnsOfRow.set(columns[e], weights === undefined ? 0 : weights[e]);
+        if (!columnsOfRow.has(columns[e]))
+          columnsOfRow.set(columns[e], weights === undefined ? 0 : weights[e]);
       }
       rows.push(columnsOfRow);
     }
