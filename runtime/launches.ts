@@ -1,5 +1,6 @@
 import type { Kernel, Variant } from '../compiler/ir/program.js';
 import { planPass } from '../compiler/ir/plan.js';
+import { costOf } from '../compiler/ir/statistics.js';
 import type { PassPlan, Schedule, Space, TilePass } from '../compiler/ir/schedule.js';
 import type { Expr } from '../compiler/ir/expr.js';
 import type { Bound } from './bind.js';
@@ -67,7 +68,15 @@ export function chooseVariant(prepared: Prepared, bound: Bound, options: ChooseO
   }
   const usable = prepared.variants.filter(fits);
   if (usable.length === 0) throw internalError('no schedule fits these lengths');
-  return usable[0];
+  if (usable.length === 1) return usable[0];
+  const costs = usable.map((v) => {
+    const schedule = program.schedules[v.schedule];
+    // What reads a table on the device cannot be planned, nor counted.
+    const needed = schedule.passes.flatMap((p) => (p.kind === 'tiles' ? [...hostInputs(p)] : []));
+    const here = needed.every((name) => bound.inputs.host.has(name));
+    return here ? costOf(schedule, shape, bound.inputs.host) : Infinity;
+  });
+  return usable[costs.indexOf(Math.min(...costs))];
 }
 
 /** Plans every pass and sizes every dispatch. */
