@@ -22,10 +22,25 @@ export interface Counts {
   readonly total: number;
 }
 
-/** Visits about `most` of `total` numbers, evenly spread and always with the first and the last. */
-export function spread(total: number, most: number): readonly number[] {
-  if (total <= most) return Array.from({ length: total }, (_, n) => n);
-  return Array.from({ length: most }, (_, n) => Math.floor((n * (total - 1)) / (most - 1)));
+export interface Sample {
+  readonly n: number;
+  /** How many of all numbers this one stands for. */
+  readonly weight: number;
+}
+
+/**
+ * About `most` of `total` numbers: the first and the last stand for themselves (patterns treat them specially), those
+ * between are evenly spread and share the rest.
+ */
+export function spread(total: number, most: number): readonly Sample[] {
+  if (total <= most) return Array.from({ length: total }, (_, n) => ({ n, weight: 1 }));
+  const inner = most - 2;
+  const weight = (total - 2) / inner;
+  const between = Array.from({ length: inner }, (_, n) => ({
+    n: 1 + Math.floor((n + 0.5) * weight),
+    weight,
+  }));
+  return [{ n: 0, weight: 1 }, ...between, { n: total - 1, weight: 1 }];
 }
 
 /** @param most query tiles to look at; the counts are scaled to all of them. `pairs` counts the edges in partial tiles. */
@@ -53,43 +68,50 @@ function countTiles(
   let needed = 0;
   let full = 0;
   let partial = 0;
-  for (const n of chosen) {
+  let steps = 0;
+  for (const { n, weight } of chosen) {
     const tile = n % planner.tiles;
     const cls = Math.floor(n / planner.tiles) % planner.classes;
     const head = Math.floor(n / (planner.tiles * planner.classes)) % shape.heads;
     const batch = Math.floor(n / (planner.tiles * planner.classes * shape.heads));
     const queries = planner.queryPositions(batch, head, cls, tile);
     const visits: [number, number, number, boolean][] = [];
+    const taken = planner.steps();
+    let edges = 0;
     planner.tile(batch, head, cls, tile, (segment, first, count, isFull) => {
-      if (isFull) full += count;
-      else partial += count;
+      if (isFull) full += count * weight;
+      else partial += count * weight;
       if (options.pairs) visits.push([segment, first, count, isFull]);
     });
+    steps += (planner.steps() - taken) * weight;
     for (const [segment, first, count, isFull] of visits) {
       if (isFull) {
-        needed += count * TILE * queries.length;
+        edges += count * TILE * queries.length;
         continue;
       }
       for (let t = first; t < first + count; t++) {
         const keys = planner.keyPositions(segment, batch, head, cls, t);
         for (const i of queries) {
           keeps[segment].row(batch, head, i);
-          for (const j of keys) needed += keeps[segment].at(j);
+          for (const j of keys) edges += keeps[segment].at(j);
         }
       }
     }
+    needed += edges * weight;
   }
-  const scale = chosen.length === 0 ? 0 : total / chosen.length;
   return {
-    needed: Math.round(needed * scale),
-    issued: Math.round((full + partial) * scale) * TILE * TILE,
-    full: Math.round(full * scale),
-    partial: Math.round(partial * scale),
-    steps: Math.round(planner.steps() * scale),
+    needed: Math.round(needed),
+    issued: Math.round(full + partial) * TILE * TILE,
+    full: Math.round(full),
+    partial: Math.round(partial),
+    steps: Math.round(steps),
     sampled: chosen.length,
     total,
   };
 }
+
+/** Gathered rows looked at for each query tile of the options. */
+const ROWS_FOR_A_TILE = 8;
 
 function countRows(
   pass: GatherPass,
@@ -97,30 +119,28 @@ function countRows(
   inputs: BoundInputs,
   options: { readonly most: number; readonly pairs: boolean },
 ): Counts {
-  const most = options.most * TILE;
   const keep = evaluatePairs([pass.keep], shape, inputs);
   const total = shape.batch * shape.heads * Math.max(0, ...shape.queries);
   const rows = Math.max(1, ...shape.queries);
-  const chosen = spread(total, most);
+  const chosen = spread(total, options.most * ROWS_FOR_A_TILE);
   const neighbours = neighbourFinder(pass, shape, inputs);
   let needed = 0;
   let issued = 0;
-  for (const n of chosen) {
+  for (const { n, weight } of chosen) {
     const row = n % rows;
     const head = Math.floor(n / rows) % shape.heads;
     const batch = Math.floor(n / (rows * shape.heads));
     if (row >= shape.queries[batch]) continue;
     const i = row + baseOf(shape, batch);
     const keys = neighbours(batch, head, i);
-    issued += keys.length;
+    issued += keys.length * weight;
     if (!options.pairs) continue;
     keep.row(batch, head, i);
-    for (const j of keys) needed += keep.at(j);
+    for (const j of keys) needed += keep.at(j) * weight;
   }
-  const scale = chosen.length === 0 ? 0 : total / chosen.length;
   return {
-    needed: Math.round(needed * scale),
-    issued: Math.round(issued * scale),
+    needed: Math.round(needed),
+    issued: Math.round(issued),
     full: 0,
     partial: 0,
     steps: 0,
@@ -178,7 +198,7 @@ const COST = { partial: 1.3, gathered: 6, launch: 300_000, mergedRow: 48 } as co
 export function costOf(schedule: Schedule, shape: BoundShape, inputs: BoundInputs): number {
   let cost = 0;
   schedule.passes.forEach((pass, n) => {
-    const counts = countPass(pass, shape, inputs, { most: 24, pairs: false });
+    const counts = countPass(pass, shape, inputs, { most: 10, pairs: false });
     cost += COST.launch;
     if (pass.kind === 'gather') cost += counts.issued * COST.gathered;
     else cost += (counts.full + counts.partial * COST.partial) * TILE * TILE;
@@ -201,7 +221,7 @@ export function countEdges(
   const chosen = spread(total, most);
   let edges = 0;
   let distinct = 0;
-  for (const n of chosen) {
+  for (const { n, weight } of chosen) {
     const row = n % rows;
     const head = Math.floor(n / rows) % shape.heads;
     const batch = Math.floor(n / (rows * shape.heads));
@@ -211,14 +231,13 @@ export function countEdges(
     m.row(batch, head, i);
     for (const j of keys) {
       const value = m.at(j);
-      edges += value;
-      if (value > 0) distinct++;
+      edges += value * weight;
+      if (value > 0) distinct += weight;
     }
   }
-  const scale = chosen.length === 0 ? 0 : total / chosen.length;
   return {
-    edges: Math.round(edges * scale),
-    distinct: Math.round(distinct * scale),
+    edges: Math.round(edges),
+    distinct: Math.round(distinct),
     exact: chosen.length === total,
   };
 }

@@ -1,4 +1,4 @@
-import { add, all, div, int, isConst, le, lt, min, ONE, select, sub, variable, ZERO } from '../ir/build.js';
+import { add, all, div, int, le, lt, min, ONE, select, sub, variable, ZERO } from '../ir/build.js';
 import { boundsOf } from '../ir/bounds.js';
 import { mentions, same, type Expr } from '../ir/expr.js';
 import { fromLinear, linear, reduceModulo } from '../ir/linear.js';
