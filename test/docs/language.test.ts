@@ -17,7 +17,7 @@ test('every pattern of the reference parses', (t) => {
 });
 
 /** `UPDATE_PICTURES=1 npm test` draws them anew; `git diff` is the review. */
-test('every picture is what the pattern beside it means', (t) => {
+test('every picture is what the pattern beside it means, every message what the parser says', (t) => {
   t.true(picturesOf(document).length >= 20);
   const drawn = redraw(document);
   if (process.env['UPDATE_PICTURES'] !== undefined && drawn !== document) writeFileSync(path, drawn);

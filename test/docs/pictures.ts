@@ -8,6 +8,7 @@
  * Names beside the shape's are parameters (one value or a list) or, if the pattern has such an input, tables.
  */
 import type { PatternAst } from '../../grammar/ast.js';
+import { parse, render } from '../../grammar/index.js';
 import { compilePattern, type Setting, type Tables } from '../interpreter/interpret.js';
 import { parseText } from '../interpreter/load.js';
 
@@ -33,7 +34,7 @@ export function fencedBlocks(document: string): readonly Block[] {
   });
 }
 
-/** Every picture with the pattern that it stands beside. */
+/** Every picture with the pattern that it stands beside; throws if one stands elsewhere. */
 export function picturesOf(document: string): readonly { readonly code: Block; readonly picture: Block }[] {
   const blocks = fencedBlocks(document);
   return blocks.flatMap((picture, n) => {
@@ -49,13 +50,30 @@ export function picturesOf(document: string): readonly { readonly code: Block; r
   });
 }
 
-/** The document with every picture drawn anew. */
+/** The document with every picture, and every `diagnostics` block after a `broken` one, made anew. */
 export function redraw(document: string): string {
   let result = document;
-  for (const { code, picture } of [...picturesOf(document)].reverse()) {
-    result = result.slice(0, picture.start) + draw(code.text, picture.info) + result.slice(picture.end);
+  const blocks = fencedBlocks(document);
+  picturesOf(document);
+  for (let n = blocks.length - 1; n > 0; n--) {
+    const block = blocks[n];
+    const made = remade(block, blocks[n - 1]);
+    if (made !== undefined) result = result.slice(0, block.start) + made + result.slice(block.end);
   }
   return result;
+}
+
+function remade(block: Block, before: Block): string | undefined {
+  if (block.language === 'picture') return draw(before.text, block.info);
+  if (block.language === 'diagnostics') return diagnose(before.text);
+  return undefined;
+}
+
+/** What the parser says about a text, as it is printed. */
+function diagnose(text: string): string {
+  const source = { file: 'window.attn', text };
+  const { diagnostics } = parse(source);
+  return render(diagnostics, new Map([[source.file, source]]), { format: 'pretty', color: false });
 }
 
 interface Options {

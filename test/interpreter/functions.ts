@@ -19,13 +19,13 @@ export function alike(args: readonly Code[], round: Rounding): readonly Code[] {
 
 export function floorDivide(a: number, b: number): number {
   if (b < 1) throw new RangeError(`a divisor is ${b}`);
-  const rest = ((a % b) + b) % b;
-  return (a - rest) / b;
+  return Math.floor(a / b);
 }
 
 export function floorRemainder(a: number, b: number): number {
   if (b < 1) throw new RangeError(`a modulus is ${b}`);
-  return ((a % b) + b) % b;
+  const rest = a % b;
+  return rest < 0 ? rest + b : rest + 0;
 }
 
 function bitsSet(x: number): number {

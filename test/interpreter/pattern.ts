@@ -150,7 +150,8 @@ function addRule(rule: RuleAst, scope: Scope | undefined, out: Gathered): void {
     const when = condition(rule.when, scope).run;
     tests.push((p) => when(p) !== 0);
   }
-  const holds = tests.length === 1 ? tests[0] : (p: Pair) => tests.every((test) => test(p));
+  const [only] = tests;
+  const holds = tests.length === 1 ? only : (p: Pair) => tests.every((test) => test(p));
   const part = (p: Pair): number => (holds(p) ? 1 : 0);
   out.parts.push(part);
   out.rules.push({ label: rule.label?.text, holds: part });
