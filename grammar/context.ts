@@ -84,6 +84,11 @@ function endsOperand(type: TokenType | undefined): boolean {
   );
 }
 
+/** Whether an item may end with this token, or the braces round it begin. */
+function endsItem(type: TokenType | undefined): boolean {
+  return endsOperand(type) || type === t.LeftBrace || type === t.RightBrace || type === t.Semicolon;
+}
+
 function startsOperand(type: TokenType | undefined): boolean {
   return (
     type === t.Identifier ||
@@ -129,14 +134,16 @@ export function addContext(file: string, tokens: IToken[]): Context {
 
     if (type === t.Identifier) {
       const follower = next?.tokenType;
-      if (follower === t.Colon) retype(token, keyOrLabel(tokens, k, brackets, previous));
+      // `let x: int` is left to the parser.
+      if (follower === t.Colon && previous !== t.Let)
+        retype(token, keyOrLabel(tokens, k, brackets, previous));
       else if (
         follower === t.Arrow ||
         (follower === t.Foreign && foreignOperators[next!.image]?.ours === t.Arrow)
       ) {
         retype(token, t.From);
       } else if (follower === t.LeftParen) {
-        if (token.image === 'tokens' && tokens[k + 3]?.tokenType === t.Colon) {
+        if (token.image === 'tokens' && tokens[k + 3]?.tokenType === t.Colon && endsItem(previous)) {
           retype(token, t.Tokens);
           brackets = 0;
           inCondition = inInclude = false;
@@ -238,6 +245,8 @@ function namesSomething(
       return next === t.Assign;
     case t.Pattern:
       return next === t.LeftParen || next === t.LeftBrace;
+    case t.Include:
+      return next === t.LeftParen;
     case t.For:
       return next === t.In;
     case t.Dot:

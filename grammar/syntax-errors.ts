@@ -194,6 +194,10 @@ function describe(place: Place): Words {
       help: 'as in `for x in [1, 2] { … }`',
     };
   }
+  if (rule === 'parameters' && found === t.Identifier) {
+    const help = 'a parameter is written `name: type = default`';
+    return { code: 'ATTN1009', message: 'expected a name followed by `:`', help };
+  }
   if (expected === 'Key' || expected === 'Identifier' || expected === '') return describeName(place);
   if (rule === 'parameter') {
     if (expected === 'Assign') {
