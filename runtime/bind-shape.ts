@@ -29,6 +29,9 @@ export interface ShapeBinding {
   readonly valueDim: number;
 }
 
+/** Positions are 32-bit integers on the GPU. */
+const LONGEST = 2 ** 31 - 1;
+
 export function bindShape(
   pattern: Pattern,
   shapes: TensorShapes,
@@ -56,6 +59,9 @@ export function bindShape(
   }
   if (heads > 0 && (keyHeads === 0 || heads % keyHeads !== 0)) {
     throw wrongShape('q', ['batch', `a multiple of ${keyHeads} key heads`, 'queries', headSize], shapes.q);
+  }
+  for (const [axis, n] of Object.entries({ queries, keys })) {
+    if (n > LONGEST) throw lengthOutOfRange(`the number of ${axis}`, n, 0, LONGEST);
   }
   const queryLengths = lengthsOf('queries', settings.lengths?.queries, batch, queries);
   const keyLengths = lengthsOf('keys', settings.lengths?.keys, batch, keys);

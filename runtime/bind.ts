@@ -3,10 +3,13 @@ import { bindInputs, type InputBinding } from './bind-inputs.js';
 import { bindShape, type ShapeBinding, type TensorShapes } from './bind-shape.js';
 import type { Settings } from './bindings.js';
 import { checkBinding } from './check-binding.js';
-import { AttncError, lengthOutOfRange } from './errors.js';
+import { AttncError } from './errors.js';
 import { inputsOf } from './input-uses.js';
 
-/** A program bound to shapes, lengths, parameters and inputs: all checked, nothing on the device yet. */
+/**
+ * A program bound to shapes, lengths, parameters and inputs: all checked, nothing on the
+ * device yet. The pattern's own checks decide how long is too long; `Program.maxLength` only foretells it.
+ */
 export interface Bound {
   readonly program: Program;
   readonly binding: ShapeBinding;
@@ -22,15 +25,6 @@ export function bind(program: Program, shapes: TensorShapes, settings: Settings)
     'the pattern computes with its values, which must be checked',
   );
   checkBinding(program.pattern, binding.shape, inputs.host);
-  const defaults = program.parameters.every(
-    (p) =>
-      p.fixed ||
-      binding.shape.parameters.get(p.name) === (p.type === 'float' ? Math.fround(Number(p.value)) : p.value),
-  );
-  if (defaults && binding.keys > program.maxLength) {
-    const why = 'past it the integers of the pattern leave 32 bits';
-    throw lengthOutOfRange('the number of keys', binding.keys, 0, program.maxLength, why);
-  }
   return { program, binding, inputs };
 }
 

@@ -1,8 +1,7 @@
 import type { BindingCheck, Pattern } from '../compiler/ir/edges.js';
-import { int } from '../compiler/ir/build.js';
+import { checkBinding as problemsByIntervals } from '../compiler/ir/binding-checks.js';
 import { mentions, some, type Expr } from '../compiler/ir/expr.js';
 import type { BoundInputs } from '../compiler/ir/inputs.js';
-import { Cover, range, type Box } from '../compiler/ir/range.js';
 import { baseOf, setShape, setSide, type BoundShape } from '../compiler/ir/shape.js';
 import { compileTape, type Tape } from '../compiler/ir/tape.js';
 import { AttncError } from './errors.js';
@@ -21,45 +20,14 @@ interface Extremes {
 }
 
 export function checkBinding(pattern: Pattern, shape: BoundShape, inputs: BoundInputs): void {
-  if (pattern.checks.length === 0) return;
-  const seen = new Set<string>();
-  for (let batch = 0; batch < shape.batch; batch++) {
-    const key = `${shape.queries[batch]} ${shape.keys[batch]}`;
-    // Batches of the same lengths have the same intervals: batch and head are variables of the box.
-    if (seen.has(key) || shape.queries[batch] === 0 || shape.keys[batch] === 0) continue;
-    seen.add(key);
-    const cover = new Cover(boxOf(shape, batch));
-    const ranges = pattern.checks.map((c) => cover.range(c.expr));
-    const tape = compileTape(
-      ranges.flatMap((r) => [r.lo, r.hi]),
-      { precision: 'f32' },
-    );
-    setShape(tape, shape, batch, 0);
-    tape.run(inputs);
-    pattern.checks.forEach((check, n) => {
-      const bound = { lo: tape.result(2 * n), hi: tape.result(2 * n + 1) };
-      if (inside(check, bound)) return;
-      const tried = extremes(check.expr, shape, batch, inputs) ?? bound;
-      if (!inside(check, tried)) throw problem(check, tried, shape, batch);
-    });
+  for (const { check, lo, hi } of problemsByIntervals(pattern, shape, inputs)) {
+    for (let batch = 0; batch < shape.batch; batch++) {
+      if (shape.queries[batch] === 0 || shape.keys[batch] === 0) continue;
+      const tried = extremes(check.expr, shape, batch, inputs) ?? { lo, hi };
+      const inside = tried.lo >= check.lo && tried.hi <= check.hi;
+      if (!inside) throw problem(check, tried, shape, batch);
+    }
   }
-}
-
-const inside = (check: BindingCheck, x: Extremes): boolean => x.lo >= check.lo && x.hi <= check.hi;
-
-function boxOf(shape: BoundShape, batch: number): Box {
-  const between = (lo: number, hi: number): ReturnType<typeof range> => range(int(lo), int(hi));
-  const base = baseOf(shape, batch);
-  const box = new Map([
-    ['i', between(base, base + shape.queries[batch] - 1)],
-    ['j', between(0, shape.keys[batch] - 1)],
-    ['batch', between(0, shape.batch - 1)],
-    ['head', between(0, shape.heads - 1)],
-  ]);
-  shape.grid.forEach((size, axis) => {
-    for (const side of ['i', 'j']) box.set(`${side}.${axis}`, between(0, size - 1));
-  });
-  return box;
 }
 
 /** The least and greatest value over all pairs, or undefined where these are too many. */
@@ -68,26 +36,22 @@ function extremes(expr: Expr, shape: BoundShape, batch: number, inputs: BoundInp
   const rows = mentions(expr, 'i') ? shape.queries[batch] : 1;
   const keys = mentions(expr, 'j') ? shape.keys[batch] : 1;
   const heads = uses('head') ? shape.heads : 1;
-  const batches = uses('batch') ? shape.batch : 1;
-  if (rows * keys * heads * batches > BUDGET) return undefined;
+  if (rows * keys * heads > BUDGET) return undefined;
   const tape: Tape = compileTape([expr], { precision: 'f32' });
   let lo = Infinity;
   let hi = -Infinity;
-  for (let b = 0; b < batches; b++) {
-    for (let h = 0; h < heads; h++) {
-      setShape(tape, shape, batch, h);
-      if (batches > 1) tape.set('batch', b);
-      for (let row = 0; row < rows; row++) {
-        setSide(tape, 'i', row + baseOf(shape, batch), shape.grid);
-        for (let j = 0; j < keys; j++) {
-          setSide(tape, 'j', j, shape.grid);
-          tape.run(inputs);
-          const x = tape.result(0);
-          // NaN (a division by 0 inside) is outside every range.
-          if (Number.isNaN(x)) return { lo: NaN, hi: NaN };
-          if (x < lo) lo = x;
-          if (x > hi) hi = x;
-        }
+  for (let head = 0; head < heads; head++) {
+    setShape(tape, shape, batch, head);
+    for (let row = 0; row < rows; row++) {
+      setSide(tape, 'i', row + baseOf(shape, batch), shape.grid);
+      for (let j = 0; j < keys; j++) {
+        setSide(tape, 'j', j, shape.grid);
+        tape.run(inputs);
+        const x = tape.result(0);
+        // NaN (a division by 0 inside) is outside every range.
+        if (Number.isNaN(x)) return { lo: NaN, hi: NaN };
+        if (x < lo) lo = x;
+        if (x > hi) hi = x;
       }
     }
   }

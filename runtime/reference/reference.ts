@@ -7,6 +7,7 @@ import type { Expr } from '../../compiler/ir/expr.js';
 import type { BoundInputs } from '../../compiler/ir/inputs.js';
 import { bindInputs } from '../bind-inputs.js';
 import { bindShape } from '../bind-shape.js';
+import { checkBinding } from '../check-binding.js';
 import type { HostTensors } from '../bindings.js';
 import { valueOutOfRange } from '../errors.js';
 import { toFloat32 } from '../tensor.js';
@@ -49,6 +50,7 @@ export function reference(pattern: Pattern, given: HostTensors, options: Referen
   const binding = bindShape(pattern, shapes, given);
   const { shape, queries, keys, valueDim } = binding;
   const inputs = bindInputs(pattern, binding, given.inputs).host;
+  checkBinding(pattern, shape, inputs);
   const rows = options.rows;
   rows?.forEach((r) => checkRow(r, shape));
   const count = rows ? rows.length : shape.batch * shape.heads * queries;
