@@ -67,6 +67,13 @@ export function reference(pattern: Pattern, given: HostTensors, options: Referen
   const q = toFloat32(given.q);
   const k = toFloat32(given.k);
   const v = toFloat32(given.v);
+  const finite = finiteRows(
+    [
+      { data: k, dim: shape.dim },
+      { data: v, dim: valueDim },
+    ],
+    shape.batch * shape.keyHeads * keys,
+  );
   const group = shape.heads / shape.keyHeads;
   const multiplicity = evaluator(pattern, shape, inputs);
   const score = scoreFunction(pattern.score, shape, inputs);
@@ -97,9 +104,7 @@ export function reference(pattern: Pattern, given: HostTensors, options: Referen
       const j = candidates[c];
       const m = multiplicity.at(j);
       if (m <= 0) continue;
-      let dot = 0;
-      const kAt = (keyRows + j) * shape.dim;
-      for (let d = 0; d < shape.dim; d++) dot += q[qAt + d] * k[kAt + d];
+      const dot = dotProduct(q, qAt, k, (keyRows + j) * shape.dim, shape.dim);
       const s = score.at(j, dot);
       if (edges === found.keys.length) grow(found);
       found.keys[edges] = j;
@@ -113,7 +118,9 @@ export function reference(pattern: Pattern, given: HostTensors, options: Referen
     // Scores that are all −∞ (additive masks) leave no edge.
     if (edges === 0 || most === -Infinity) continue;
     mixRow(result, n, found, edges, most, v, keyRows, sinkOf(sink, shape, inputs, batch, head, i));
-    result.tainted[n] = touchesNonFinite(found.keys, edges, keyRows, k, shape.dim, v, valueDim) ? 1 : 0;
+    for (let e = 0; e < edges && !result.tainted[n]; e++) {
+      if (!finite(keyRows + found.keys[e])) result.tainted[n] = 1;
+    }
   }
   return result;
 }
@@ -136,8 +143,7 @@ function mixRow(
   for (let e = 0; e < edges; e++) {
     const weight = found.m[e] * Math.exp(found.s[e] - top);
     sum += weight;
-    const at = (keyRows + found.keys[e]) * dim;
-    for (let d = 0; d < dim; d++) out[d] += weight * v[at + d];
+    addScaled(out, weight, v, (keyRows + found.keys[e]) * dim);
   }
   result.lse[n] = Math.log(sum) + top;
   if (sink !== undefined && sum < 1e-200) {
@@ -148,6 +154,24 @@ function mixRow(
   }
   const total = sink === undefined ? sum : sum + Math.exp(sink - top);
   for (let d = 0; d < dim; d++) out[d] /= total;
+}
+
+/** Four sums side by side, so that additions need not wait for each other. */
+function dotProduct(a: Float32Array, aAt: number, b: Float32Array, bAt: number, length: number): number {
+  let [s0, s1, s2, s3] = [0, 0, 0, 0];
+  let d = 0;
+  for (; d + 4 <= length; d += 4) {
+    s0 += a[aAt + d] * b[bAt + d];
+    s1 += a[aAt + d + 1] * b[bAt + d + 1];
+    s2 += a[aAt + d + 2] * b[bAt + d + 2];
+    s3 += a[aAt + d + 3] * b[bAt + d + 3];
+  }
+  for (; d < length; d++) s0 += a[aAt + d] * b[bAt + d];
+  return s0 + s1 + (s2 + s3);
+}
+
+function addScaled(into: Float64Array, weight: number, v: Float32Array, at: number): void {
+  for (let d = 0; d < into.length; d++) into[d] += weight * v[at + d];
 }
 
 interface ScoreFunction {
@@ -191,26 +215,21 @@ function sinkOf(
   return tape.result(0);
 }
 
-function touchesNonFinite(
-  found: Int32Array,
-  edges: number,
-  keyRows: number,
-  k: Float32Array,
-  dim: number,
-  v: Float32Array,
-  valueDim: number,
-): boolean {
-  const finite = (x: Float32Array, at: number, length: number): boolean => {
+/** Is a row finite in all the tensors? Looks at each row once. */
+function finiteRows(
+  tensors: readonly { readonly data: Float32Array; readonly dim: number }[],
+  rows: number,
+): (row: number) => boolean {
+  const known = new Uint8Array(rows);
+  const look = (row: number): 1 | 2 => {
     // x − x is 0 for finite x, else NaN.
     let sum = 0;
-    for (let d = 0; d < length; d++) sum += x[at + d] - x[at + d];
-    return sum === 0;
+    for (const { data, dim } of tensors) {
+      for (let at = row * dim; at < (row + 1) * dim; at++) sum += data[at] - data[at];
+    }
+    return sum === 0 ? 1 : 2;
   };
-  for (let e = 0; e < edges; e++) {
-    const row = keyRows + found[e];
-    if (!finite(k, row * dim, dim) || !finite(v, row * valueDim, valueDim)) return true;
-  }
-  return false;
+  return (row: number): boolean => (known[row] ||= look(row)) === 1;
 }
 
 function grow(found: { keys: Int32Array; m: Float64Array; s: Float64Array }): void {
