@@ -120,6 +120,17 @@ function flatRange(s: Summary, lo: number, hi: number, sign: 1 | -1): number {
   return best;
 }
 
+/** `tableExtreme` for a table of one axis. */
+export function lineExtreme(table: BoundTable, from: number, to: number, sign: 1 | -1): number {
+  if (from > to) return sign > 0 ? Infinity : -Infinity;
+  const lo = Math.max(from, 0);
+  const hi = Math.min(to, table.sizes[0] - 1);
+  if (lo > hi) return 0;
+  const best = flatRange(summaryOf(table), lo, hi, sign);
+  if (lo === from && hi === to) return best;
+  return sign > 0 ? Math.min(best, 0) : Math.max(best, 0);
+}
+
 /** Slices of a box looked at one by one; past it the hull of the slices stands for them. */
 const SLICES_LOOKED_AT = 4096;
 

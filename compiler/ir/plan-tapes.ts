@@ -24,6 +24,9 @@ export interface CompiledSide {
   tiles(): number;
   /** True if all coordinates of the tiles from `lo` to `hi` (inclusive, for each axis) exist. */
   whole(hi: readonly number[]): boolean;
+  /** Position of a coordinate (lines and lists). */
+  position(v: number): number;
+  size(): number;
   /** The box of a range of tiles; undefined for a tile past the end. */
   boxOf(lo: readonly number[], hi: readonly number[]): BoxValues;
   box(tile: number): BoxValues | undefined;
@@ -109,6 +112,8 @@ function linear(
   return {
     ...rest,
     tiles,
+    position,
+    size,
     counts: () => [tiles()],
     whole: (hi) => (hi[0] + 1) * tileSize <= size(),
     boxOf,
@@ -136,6 +141,8 @@ function gridSide(tile: readonly number[], side: 'i' | 'j', shape: BoundShape): 
     bind: () => undefined,
     counts: () => counts,
     tiles: () => total,
+    size: () => total,
+    position: (v) => v,
     whole: (hi) => hi.every((x, n) => (x + 1) * tile[n] <= sizes[n]),
     boxOf,
     box: (t) => {
@@ -196,6 +203,7 @@ export function compileSegment(
   );
   const seeds = segment.seeds.map((s) => compileSeed(s, queries, shape, inputs));
   const tapes = [truth, intervals];
+  const key = changeDetector();
   const tileSize = segment.space.kind === 'grid' ? segment.space.tile : [TILE];
   let steps = 0;
 
@@ -204,6 +212,28 @@ export function compileSegment(
     for (const [name, value] of keys.boxOf(box.lo, box.hi)) truth.set(name, value);
     truth.run(inputs);
     return { any: truth.result(0) !== 0, full: truth.result(1) !== 0 && keys.whole(box.hi) };
+  };
+  // Lines and lists without arrays: planning spends its time here.
+  const slotLo = truth.slot('j.lo');
+  const slotHi = truth.slot('j.hi');
+  const splitLine = (lo: number, hi: number, size: number, emit: EmitRun): void => {
+    const count = hi - lo + 1;
+    if (count === 1 || count > SMALL_BOX) {
+      steps++;
+      const end = (hi + 1) * TILE;
+      if (slotLo >= 0) truth.registers[slotLo] = keys.position(lo * TILE);
+      if (slotHi >= 0) truth.registers[slotHi] = keys.position(Math.min(end, size) - 1);
+      truth.run(inputs);
+      if (truth.result(0) === 0) return;
+      const full = truth.result(1) !== 0 && end <= size;
+      if (full || count === 1) {
+        emit(lo, count, full);
+        return;
+      }
+    }
+    const middle = lo + (count >> 1);
+    splitLine(lo, middle - 1, size, emit);
+    splitLine(middle, hi, size, emit);
   };
   const flat = (at: readonly number[]): number => {
     const counts = keys.counts();
@@ -257,21 +287,34 @@ export function compileSegment(
 
   return {
     keys,
-    bindKeys: (batch, head, cls) => keys.bind(batch, head, cls),
-    bind: (batch, head, cls, query) => {
+    bindKeys: (batch, head, cls) => {
+      key.changed(-1, -1, -1);
       keys.bind(batch, head, cls);
-      for (const t of tapes) {
-        setShape(t, shape, batch, head);
-        t.set('i.class', cls);
-        for (const [name, value] of query) t.set(name, value);
+    },
+    bind: (batch, head, cls, query) => {
+      if (key.changed(batch, head, cls)) {
+        keys.bind(batch, head, cls);
+        for (const t of tapes) bindTape(t, shape, batch, head, cls);
+        for (const s of seeds) s.bind(batch, head, cls);
       }
-      for (const s of seeds) s.bind(batch, head, cls, query);
+      for (const t of tapes) setBox(t, query);
+      for (const s of seeds) s.box(query);
     },
     walk: (emit) => {
       intervals.run(inputs);
       const axes = tileSize.length;
       const earlier: TileBox[] = [];
       (segment.intervals ?? []).forEach((_, n) => {
+        if (axes === 1 && segment.space.kind !== 'grid') {
+          const size = keys.size();
+          const first = Math.floor(Math.max(intervals.result(2 * n), 0) / TILE);
+          const last = Math.min(Math.floor(intervals.result(2 * n + 1) / TILE), keys.tiles() - 1);
+          for (let t = first; t <= last; t++) {
+            if (!inside([t], earlier)) splitLine(t, t, size, emit);
+          }
+          if (first <= last) earlier.push({ lo: [first], hi: [last] });
+          return;
+        }
         const end = (from: number): number[] =>
           tileSize.map((__, a) => intervals.result(n * 2 * axes + from + a));
         const box = tileBoxOf(
@@ -306,16 +349,40 @@ export function compileSegment(
       const found: [number, number][] = [];
       for (const s of seeds) {
         s.each((lo, hi) => {
-          const box = lo[0] <= hi[0] ? tileBoxOf([keys.rank(lo[0])], [keys.rank(hi[0] + 1) - 1]) : undefined;
-          if (box) found.push([box.lo[0], box.hi[0]]);
+          if (lo[0] > hi[0]) return;
+          const first = Math.max(Math.floor(keys.rank(lo[0]) / TILE), 0);
+          const last = Math.min(Math.floor((keys.rank(hi[0] + 1) - 1) / TILE), keys.tiles() - 1);
+          if (first <= last) found.push([first, last]);
         });
       }
-      for (const [lo, hi] of union(found)) split({ lo: [lo], hi: [hi] }, [], emit);
+      const size = keys.size();
+      for (const [lo, hi] of union(found)) splitLine(lo, hi, size, emit);
     },
     takeSteps: () => {
       const taken = steps;
       steps = 0;
       return taken;
+    },
+  };
+}
+
+function bindTape(tape: Tape, shape: BoundShape, batch: number, head: number, cls: number): void {
+  setShape(tape, shape, batch, head);
+  tape.set('i.class', cls);
+}
+
+function setBox(tape: Tape, box: BoxValues): void {
+  for (const [name, value] of box) tape.set(name, value);
+}
+
+/** Tells whether (batch, head, class) are others than last time. */
+function changeDetector(): { changed(batch: number, head: number, cls: number): boolean } {
+  let last = [-1, -1, -1];
+  return {
+    changed: (batch, head, cls) => {
+      if (last[0] === batch && last[1] === head && last[2] === cls) return false;
+      last = [batch, head, cls];
+      return true;
     },
   };
 }
@@ -334,7 +401,8 @@ function union(intervals: [number, number][]): readonly (readonly [number, numbe
 }
 
 interface CompiledSeed {
-  bind(batch: number, head: number, cls: number, query: BoxValues): void;
+  bind(batch: number, head: number, cls: number): void;
+  box(query: BoxValues): void;
   /** Position intervals (lines and lists) or coordinate boxes (grids). */
   each(visit: (lo: readonly number[], hi: readonly number[]) => void): void;
 }
@@ -342,19 +410,6 @@ interface CompiledSeed {
 function compileSeed(seed: Seed, queries: Space, shape: BoundShape, inputs: BoundInputs): CompiledSeed {
   const ends = seed.kind === 'interval' ? [...seed.lo, ...seed.hi] : [seed.lo, seed.hi];
   const tape = compileTape(ends, { precision: 'f32' });
-  const setAll = (
-    tapes: readonly Tape[],
-    batch: number,
-    head: number,
-    cls: number,
-    query: BoxValues,
-  ): void => {
-    for (const t of tapes) {
-      setShape(t, shape, batch, head);
-      t.set('i.class', cls);
-      for (const [name, value] of query) t.set(name, value);
-    }
-  };
   const member = (m: number, visit: (lo: readonly number[], hi: readonly number[]) => void): void => {
     tape.set('member', m);
     tape.run(inputs);
@@ -364,7 +419,8 @@ function compileSeed(seed: Seed, queries: Space, shape: BoundShape, inputs: Boun
     case 'interval': {
       const axes = seed.lo.length;
       return {
-        bind: (...at) => setAll([tape], ...at),
+        bind: (...at) => bindTape(tape, shape, ...at),
+        box: (query) => setBox(tape, query),
         each: (visit) => {
           tape.run(inputs);
           visit(
@@ -377,7 +433,8 @@ function compileSeed(seed: Seed, queries: Space, shape: BoundShape, inputs: Boun
     case 'edges': {
       const rows = compileTape([seed.batch, seed.head, seed.rowLo, seed.rowHi], { precision: 'f32' });
       return {
-        bind: (...at) => setAll([tape, rows], ...at),
+        bind: (...at) => [tape, rows].forEach((t) => bindTape(t, shape, ...at)),
+        box: (query) => [tape, rows].forEach((t) => setBox(t, query)),
         each: (visit) => {
           rows.run(inputs);
           const graph = inputs.get(seed.input) as BoundGraph;
@@ -393,7 +450,7 @@ function compileSeed(seed: Seed, queries: Space, shape: BoundShape, inputs: Boun
       };
     }
     case 'sample':
-      return compileSample(seed.args, queries, shape, inputs, setAll, tape, member);
+      return compileSample(seed.args, queries, shape, inputs, tape, member);
   }
 }
 
@@ -402,7 +459,6 @@ function compileSample(
   queries: Space,
   shape: BoundShape,
   inputs: BoundInputs,
-  setAll: (tapes: readonly Tape[], batch: number, head: number, cls: number, query: BoxValues) => void,
   tape: Tape,
   member: (m: number, visit: (lo: readonly number[], hi: readonly number[]) => void) => void,
 ): CompiledSeed {
@@ -412,10 +468,10 @@ function compileSample(
   const each = compileTape(args, { precision: 'f32' });
   const i = cover.range(variable('i'));
   const positions = compileTape([i.lo, i.hi], { precision: 'f32' });
+  const tapes = [tape, hull, each, positions];
   return {
-    bind: (batch, head, cls, query) => {
-      setAll([tape, hull, each, positions], batch, head, cls, query);
-    },
+    bind: (...at) => tapes.forEach((t) => bindTape(t, shape, ...at)),
+    box: (query) => tapes.forEach((t) => setBox(t, query)),
     each: (visit) => {
       const seen = new Set<string>();
       const enumerate = (x: readonly number[]): void => {

@@ -21,9 +21,8 @@ export function sampleKey(seed: number, keys: readonly number[]): number {
 
 /** Half of the number of bits that the network works on: the least h ≥ 1 with 4^h ≥ below. */
 export function halfBits(below: number): number {
-  let h = 1;
-  while (h < 16 && 4 ** h < below) h++;
-  return h;
+  // Bits of below − 1, halved and rounded up.
+  return Math.max(1, (33 - Math.clz32(below - 1)) >> 1);
 }
 
 const ROUNDS = 4;

@@ -3,6 +3,7 @@ import { floorMod, ones32, popcount32 } from './build.js';
 import {
   anyEdge,
   findEdge,
+  lineExtreme,
   NO_INPUTS,
   readTable,
   tableExtreme,
@@ -148,7 +149,24 @@ export function compileTape(roots: readonly Expr[], options: { readonly precisio
   let bound: BoundInputs = NO_INPUTS;
   let sources: (BoundTable | BoundGraph | undefined)[] = inputNames.map(() => undefined);
 
+  // Reused between calls: keys of samples, by their number.
+  const scratch = [0, 1, 2, 3, 4, 5];
+  const keyLists = [...scratch, scratch.length].map((n) => new Array<number>(n).fill(0));
   const many = (op: number, at: number, count: number, input: number): number => {
+    if (op >= CODES.table && op <= CODES.table_max) {
+      const table = sources[input];
+      const width = op === CODES.table ? 1 : 2;
+      if (table?.kind === 'table' && table.sizes.length === 1 && count === width) {
+        const lo = r[lists[at]];
+        if (op === CODES.table) return lo >= 0 && lo < table.sizes[0] ? Number(table.data[lo]) : 0;
+        return lineExtreme(table, lo, r[lists[at + 1]], op === CODES.table_min ? 1 : -1);
+      }
+    }
+    if (op === CODES.sample && count <= 4 + scratch.length) {
+      const keys = keyLists[count - 4];
+      for (let n = 4; n < count; n++) keys[n - 4] = r[lists[at + n]];
+      return sampleContains(r[lists[at]], r[lists[at + 1]], r[lists[at + 2]], r[lists[at + 3]], keys) ? 1 : 0;
+    }
     const args: number[] = [];
     for (let n = 0; n < count; n++) args.push(r[lists[at + n]]);
     if (op === CODES.sample) return sampleContains(args[0], args[1], args[2], args[3], args.slice(4)) ? 1 : 0;
@@ -167,11 +185,7 @@ export function compileTape(roots: readonly Expr[], options: { readonly precisio
     return found >= 0 && source.weight ? source.weight[found] : 0;
   };
 
-  const run = (inputs: BoundInputs = NO_INPUTS): void => {
-    if (inputs !== bound) {
-      bound = inputs;
-      sources = inputNames.map((name) => inputs.get(name));
-    }
+  const interpret = (): void => {
     for (let at = 0; at < code.length; at += WORDS) {
       const a = r[code[at + 2]];
       const b = r[code[at + 3]];
@@ -280,6 +294,17 @@ export function compileTape(roots: readonly Expr[], options: { readonly precisio
     }
   };
 
+  let runs = 0;
+  let execute = interpret;
+  const run = (inputs: BoundInputs = NO_INPUTS): void => {
+    if (inputs !== bound) {
+      bound = inputs;
+      sources = inputNames.map((name) => inputs.get(name));
+    }
+    if (++runs === RUNS_BEFORE_COMPILING) execute = compileToFunction(code, results, r, many) ?? interpret;
+    execute();
+  };
+
   return {
     registers: r,
     run,
@@ -290,4 +315,125 @@ export function compileTape(roots: readonly Expr[], options: { readonly precisio
     },
     result: (n) => r[results[n]],
   };
+}
+
+/** Tapes that run often are worth a function of their own. */
+const RUNS_BEFORE_COMPILING = 500;
+
+/** JavaScript for each instruction; `many` evaluates what has lists of arguments. */
+function javascript(op: number, a: string, b: string, c: string): string | undefined {
+  switch (op) {
+    case CODES.add:
+      return `${a} + ${b}`;
+    case CODES.sub:
+      return `${a} - ${b}`;
+    case CODES.mul:
+      return `${a} * ${b} + 0`;
+    case CODES.neg:
+      return `0 - ${a}`;
+    case CODES.abs:
+      return `${a} < 0 ? -${a} : ${a}`;
+    case CODES.min:
+      return `${a} < ${b} ? ${a} : ${b}`;
+    case CODES.max:
+      return `${a} > ${b} ? ${a} : ${b}`;
+    case CODES.div:
+      return `Math.floor(${a} / ${b})`;
+    case CODES.mod:
+      return `${a} - ${b} * Math.floor(${a} / ${b})`;
+    case CODES.bitand:
+      return `${a} & ${b}`;
+    case CODES.bitor:
+      return `${a} | ${b}`;
+    case CODES.bitxor:
+      return `${a} ^ ${b}`;
+    case CODES.fdiv:
+      return `${a} / ${b}`;
+    case CODES.floor:
+      return `Math.floor(${a})`;
+    case CODES.ceil:
+      return `Math.ceil(${a})`;
+    case CODES.exp:
+      return `Math.exp(${a})`;
+    case CODES.log:
+      return `Math.log(${a})`;
+    case CODES.sqrt:
+      return `Math.sqrt(${a})`;
+    case CODES.tanh:
+      return `Math.tanh(${a})`;
+    case CODES.to_float:
+      return a;
+    case CODES.and:
+      return `${a} !== 0 && ${b} !== 0 ? 1 : 0`;
+    case CODES.or:
+      return `${a} !== 0 || ${b} !== 0 ? 1 : 0`;
+    case CODES.not:
+      return `${a} === 0 ? 1 : 0`;
+    case CODES.lt:
+      return `${a} < ${b} ? 1 : 0`;
+    case CODES.le:
+      return `${a} <= ${b} ? 1 : 0`;
+    case CODES.eq:
+      return `${a} === ${b} ? 1 : 0`;
+    case CODES.if:
+      return `${a} !== 0 ? ${b} : ${c}`;
+    default:
+      return undefined;
+  }
+}
+
+/**
+ * The tape as one JavaScript function: the text is made of instruction numbers only, never of names from a program.
+ * Undefined where the page's policy forbids compiling; the interpreter then goes on.
+ */
+function compileToFunction(
+  code: Int32Array,
+  roots: readonly number[],
+  registers: Float64Array,
+  many: (op: number, at: number, count: number, input: number) => number,
+): (() => void) | undefined {
+  const computed = new Set<number>();
+  // Lists of arguments are read from the registers, so with them everything goes through the registers.
+  const hasLists = (() => {
+    for (let at = 0; at < code.length; at += WORDS) if (code[at] >= CODES.sample) return true;
+    return false;
+  })();
+  const lines: string[] = [];
+  for (let at = 0; at < code.length; at += WORDS) {
+    const [op, target, a, b, c, rounded] = code.subarray(at, at + WORDS);
+    const name = (x: number): string => (computed.has(x) ? `x${x}` : `r[${x}]`);
+    const direct =
+      op >= CODES.sample ? `many(${op}, ${a}, ${b}, ${c})` : javascript(op, name(a), name(b), name(c));
+    const value = direct ?? `apply(${op}, ${name(a)}, ${name(b)})`;
+    lines.push(`const x${target} = ${rounded === 1 ? `Math.fround(${value})` : value};`);
+    computed.add(target);
+    if (hasLists || roots.includes(target)) lines.push(`r[${target}] = x${target};`);
+  }
+  const apply = (op: number, a: number, b: number): number => {
+    switch (op) {
+      case CODES.shl:
+        return b < 0 || b > 31 ? 0 : a << b;
+      case CODES.shr:
+        return a >> (b < 0 ? 0 : b > 31 ? 31 : b);
+      case CODES.popcount:
+        return popcount32(a);
+      case CODES.ones:
+        return ones32(a);
+      case CODES.pow:
+        return a ** b;
+      default:
+        throw new Error(`instruction ${op} has no function`);
+    }
+  };
+  try {
+    const make = new Function(
+      'r',
+      'many',
+      'apply',
+      `'use strict'; return () => { ${lines.join('\n')} };`,
+    ) as (r: Float64Array, m: typeof many, f: typeof apply) => () => void;
+    return make(registers, many, apply);
+  } catch {
+    return undefined;
+  }
 }
