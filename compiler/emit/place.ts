@@ -1,0 +1,124 @@
+import type { Shader } from './shader.js';
+import type { Target } from './target.js';
+import { wgsl } from './wgsl.js';
+
+/** Where a workgroup stands: struct `Place`, found from its number by `find_place`. */
+
+export type PlacedTensor = 'q' | 'k' | 'v' | 'out' | 'lse';
+
+export interface PlaceOptions {
+  /**
+   * `tiles`: workgroups are the query tiles of a pass, tile fastest, then residue class, head, batch and, if `split`,
+   * the part of the keys. `rows`: they are blocks of `rows` query rows, block fastest, then head and batch.
+   */
+  readonly by: 'tiles' | 'rows';
+  readonly rows: number;
+  readonly split: boolean;
+  /** Tensors whose head is located. */
+  readonly tensors: readonly PlacedTensor[];
+}
+
+/** The struct and the function, and how `main` starts. */
+export function emitPlace(shader: Shader, target: Target, options: PlaceOptions): readonly string[] {
+  const { tensors, split } = options;
+  const shape = (name: 'batch' | 'heads' | 'key_heads' | 'queries' | 'splits'): string =>
+    shader.uniform(name, 'u32', { kind: 'shape', name });
+  const byTiles = options.by === 'tiles';
+  const tiles = byTiles
+    ? shader.uniform('tiles', 'u32', { kind: 'plan', part: 'tiles' })
+    : `((${shape('queries')} + ${options.rows - 1}u) / ${options.rows}u)`;
+  const classes = byTiles ? shader.uniform('classes', 'u32', { kind: 'plan', part: 'classes' }) : '1u';
+  const heads = shape('heads');
+  const lengths = shader.uniform('lengths', 'u32', { kind: 'plan', part: 'lengths' });
+  const plan = shader.bind('plan');
+  const usesKeyHead = tensors.some((t) => t === 'k' || t === 'v');
+
+  const struct = wgsl`
+    // Where a workgroup stands.
+    struct Place {
+      batch: i32,
+      head: i32,
+      // This batch's own lengths, and the position of its first query row.
+      queries: i32,
+      keys: i32,
+      base: i32,
+      // Residue class of the query space, and the tile in it.
+      residue: i32,
+      tile: u32,
+      // Which part of the keys, of how many.
+      split: u32,
+      splits: u32,
+      // Where this head starts in each tensor.
+      ${tensors.map((t) => `${t}_start: u32,`)}
+    }`;
+  const find = wgsl`
+    fn find_place(number: u32) -> Place {
+      var at: Place;
+      let tiles = ${tiles};
+      ${
+        byTiles
+          ? wgsl`
+            // The last tiles first: under a causal rule they have most to do.
+            at.tile = tiles - 1u - number % tiles;
+            at.residue = i32(number / tiles % ${classes});
+            let line = number / (tiles * ${classes});`
+          : wgsl`
+            at.tile = number % tiles;
+            let line = number / tiles;`
+      }
+      let head = line % ${heads};
+      let batch = line / ${heads}${split ? ` % ${shape('batch')}` : ''};
+      at.split = ${split ? `line / (${heads} * ${shape('batch')})` : '0u'};
+      at.splits = ${split ? shape('splits') : '1u'};
+      at.head = i32(head);
+      at.batch = i32(batch);
+      at.queries = i32(${plan}[${lengths} + 2u * batch]);
+      at.keys = i32(${plan}[${lengths} + 2u * batch + 1u]);
+      at.base = ${target.align === 'end' ? 'at.keys - at.queries' : '0'};
+      ${usesKeyHead ? `let key_head = head / (${heads} / ${shape('key_heads')});` : ''}
+      ${tensors.map((t) => `at.${t}_start = ${headStart(shader, t)};`)}
+      return at;
+    }`;
+  const total = wgsl`
+    // Number of workgroups that have something to do.
+    fn place_count() -> u32 {
+      return ${tiles} * ${classes} * ${heads} * ${shape('batch')}${split ? ` * ${shape('splits')}` : ''};
+    }`;
+  return [struct, total, find];
+}
+
+/** Parameters of `main` and its first lines: the workgroup's number, and an end for those past the last. */
+export function mainStart(threads: number): { readonly head: string; readonly start: string } {
+  return {
+    head: wgsl`
+      @compute @workgroup_size(${threads})
+      fn main(
+        @builtin(workgroup_id) group: vec3<u32>,
+        @builtin(num_workgroups) groups: vec3<u32>,
+        @builtin(local_invocation_index) thread: u32,
+      ) {`,
+    start: wgsl`
+      let number = group.x + group.y * groups.x;
+      if (number >= place_count()) {
+        return;
+      }
+      let at = find_place(number);`,
+  };
+}
+
+const strideField = (
+  shader: Shader,
+  tensor: PlacedTensor,
+  axis: 'batch' | 'head' | 'row' | 'offset',
+): string => shader.uniform(`${tensor}_${axis}`, 'u32', { kind: 'stride', tensor, axis });
+
+function headStart(shader: Shader, tensor: PlacedTensor): string {
+  const s = (axis: 'batch' | 'head' | 'offset'): string => strideField(shader, tensor, axis);
+  const head = tensor === 'k' || tensor === 'v' ? 'key_head' : 'head';
+  return `${s('offset')} + batch * ${s('batch')} + ${head} * ${s('head')}`;
+}
+
+/** Index of a row's first element: `at.q_start + row * shape.q_row`. */
+export function rowStart(shader: Shader, tensor: PlacedTensor, row: string): string {
+  return `at.${tensor}_start + ${row} * ${strideField(shader, tensor, 'row')}`;
+}

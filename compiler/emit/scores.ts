@@ -1,0 +1,122 @@
+import type { Segment } from '../ir/schedule.js';
+import { isConst } from '../ir/build.js';
+import { coordinateLets } from './coordinates.js';
+import { printReturn } from './expression.js';
+import { rowOf, type Layout } from './layout.js';
+import type { Shader } from './shader.js';
+import { pairName, printerFor, type Target } from './target.js';
+import { comment, floatLiteral, lines, wgsl } from './wgsl.js';
+
+/** What becomes of the dot products: the pattern's score, and the masks of partial tiles. */
+
+export function emitScores(
+  shader: Shader,
+  target: Target,
+  segments: readonly Segment[],
+  layout: Layout,
+): readonly string[] {
+  const { owned } = layout;
+  const position = (r: number): string => `query_positions[${rowOf(layout, r)}]`;
+  const scored =
+    target.score === undefined
+      ? lines(owned, (r) => `scores[${r}] *= ${floatLiteral(1 / Math.sqrt(target.dim))};`)
+      : [
+          'let j = vec4<i32>(key_positions[x], key_positions[x + 16u], key_positions[x + 32u], key_positions[x + 48u]);',
+          ...lines(owned, (r) => `scores[${r}] = score_row(at, scores[${r}], ${position(r)}, j);`),
+        ];
+  const finish = wgsl`
+    // From dot products to scores: the pattern's own, and LOWEST where a partial tile has no edge.
+    fn finish_scores(at: Place, segment: u32, is_partial: bool) {
+      ${scored}
+      edges = 0xffffffffu;
+      if (is_partial) {
+        mask_tile(at, segment);
+      }
+      ${target.score === undefined ? '' : 'check_scores();'}
+    }`;
+  const mask = wgsl`
+    // Finds the edges of a partial tile.
+    fn mask_tile(at: Place, segment: u32) {
+      edges = 0u;
+      for (var n = 0u; n < ${4 * owned}u; n++) {
+        let i = query_positions[y + ${layout.across}u * (n >> 2u)];
+        let j = key_positions[x + 16u * (n & 3u)];
+        if (j >= 0 && keep(at, segment, i, j)) {
+          edges |= 1u << n;
+        }
+      }
+      ${lines(owned, (r) => `scores[${r}] = select(vec4<f32>(LOWEST), scores[${r}], edges_of_row(${4 * r}u));`)}
+    }
+    fn edges_of_row(first: u32) -> vec4<bool> {
+      return ((vec4<u32>(edges >> first) >> vec4<u32>(0u, 1u, 2u, 3u)) & vec4<u32>(1u)) != vec4<u32>();
+    }`;
+  return [finish, ...emitKeep(shader, target, segments), mask, ...emitScore(shader, target, layout)];
+}
+
+/** `keep(at, segment, i, j)`: is the pair an edge of the segment? */
+function emitKeep(shader: Shader, target: Target, segments: readonly Segment[]): readonly string[] {
+  const one = (s: Segment, name: string, parameters: string): string => wgsl`
+    ${comment(s.sources.join('\n'))}
+    fn ${name}(at: Place, ${parameters}i: i32, j: i32) -> bool {
+      ${isConst(s.keep) ? '' : coordinateLets(shader, target, [s.keep])}
+      ${printReturn(s.keep, printerFor(shader, target))}
+    }`;
+  if (segments.length === 1) return [one(segments[0], 'keep', 'segment: u32, ')];
+  return [
+    ...segments.map((s, n) => one(s, `keep_${n}`, '')),
+    wgsl`
+    // Is the pair an edge that the segment serves?
+    fn keep(at: Place, segment: u32, i: i32, j: i32) -> bool {
+      switch segment {
+        ${lines(segments.length - 1, (n) => `case ${n}u: {\n  return keep_${n}(at, i, j);\n}`)}
+        default: {
+          return ${segments.length === 0 ? 'false' : `keep_${segments.length - 1}(at, i, j)`};
+        }
+      }
+    }`,
+  ];
+}
+
+function emitScore(shader: Shader, target: Target, layout: Layout): readonly string[] {
+  if (target.score === undefined) return [];
+  return [
+    scoreFunction(shader, target),
+    wgsl`
+    fn score_row(at: Place, dots: vec4<f32>, i: i32, j: vec4<i32>) -> vec4<f32> {
+      return vec4<f32>(score(at, dots.x, i, j.x), score(at, dots.y, i, j.y), score(at, dots.z, i, j.z), score(at, dots.w, i, j.w));
+    }
+    // A score of NaN or +infinity reaches its row; -infinity gives no weight.
+    fn check_scores() {
+      ${lines(layout.owned, (r) => `scores[${r}] = checked(scores[${r}], ${rowOf(layout, r)});`)}
+    }
+    fn checked(scores: vec4<f32>, row: u32) -> vec4<f32> {
+      let bits = bitcast<vec4<u32>>(scores);
+      let bad = (bits & vec4<u32>(INFINITY_BITS)) == vec4<u32>(INFINITY_BITS);
+      if (!any(bad)) {
+        return scores;
+      }
+      if (any(bad && (bits != vec4<u32>(NEGATIVE_INFINITY_BITS)))) {
+        atomicOr(&poisoned[row >> 5u], 1u << (row & 31u));
+      }
+      return select(scores, vec4<f32>(LOWEST), bad);
+    }`,
+  ];
+}
+
+/** `score(at, dot, i, j)`; where the pattern has none, dot · scale. */
+export function scoreFunction(shader: Shader, target: Target): string {
+  const { score } = target;
+  if (score === undefined) {
+    return wgsl`
+      fn score(at: Place, dot: f32, i: i32, j: i32) -> f32 {
+        return dot * ${floatLiteral(1 / Math.sqrt(target.dim))};
+      }`;
+  }
+  const printer = printerFor(shader, target, (name) => (name === 'dot' ? 'dot_product' : pairName(name)));
+  return wgsl`
+    // The pattern's score of a pair, from the dot product of its query and key.
+    fn score(at: Place, dot_product: f32, i: i32, j: i32) -> f32 {
+      ${coordinateLets(shader, target, [score])}
+      ${printReturn(score, printer)}
+    }`;
+}

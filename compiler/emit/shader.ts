@@ -1,0 +1,91 @@
+import type { Binding, BindingName, UniformField, UniformSource } from '../ir/program.js';
+import { wgsl } from './wgsl.js';
+
+/**
+ * A shader while it is printed: collects the uniform fields, bindings and helper functions that its text turns out to
+ * use, so that nothing unused is declared.
+ */
+export interface Shader {
+  /** The uniform field of that name, declared on first use: `shape.NAME`. */
+  uniform(name: string, type: UniformField['type'], source: UniformSource): string;
+  /** The binding's variable. Writing asks for more than reading. */
+  bind(name: BindingName, access?: 'read' | 'read_write'): string;
+  /** Makes sure that a function (with its comment) is part of the shader; printed after all others, once. */
+  helper(name: string, text: () => string): string;
+  /** The whole text around `body`, with the declarations that were collected. */
+  finish(header: string, body: readonly string[]): string;
+  readonly uniforms: readonly UniformField[];
+  readonly bindings: readonly Binding[];
+}
+
+const ORDER: readonly BindingName[] = ['shape', 'q', 'k', 'v', 'out', 'lse', 'tables', 'plan', 'parts'];
+
+const TYPES: Readonly<Record<BindingName, string>> = {
+  shape: 'Shape',
+  q: 'array<vec4<f32>>',
+  k: 'array<vec4<f32>>',
+  v: 'array<vec4<f32>>',
+  out: 'array<vec4<f32>>',
+  lse: 'array<u32>',
+  tables: 'array<u32>',
+  plan: 'array<u32>',
+  parts: 'array<vec4<f32>>',
+};
+
+export function createShader(): Shader {
+  const uniforms = new Map<string, UniformField>();
+  const accesses = new Map<BindingName, Binding['access']>();
+  const helpers = new Map<string, string>();
+  const bindings = (): readonly Binding[] =>
+    ORDER.flatMap((name, binding) => {
+      const access = accesses.get(name);
+      return access === undefined ? [] : [{ binding, name, access, type: TYPES[name] }];
+    });
+  return {
+    uniform: (name, type, source) => {
+      accesses.set('shape', 'uniform');
+      if (!uniforms.has(name)) uniforms.set(name, { name, type, source });
+      return `shape.${name}`;
+    },
+    bind: (name, access = 'read') => {
+      if (accesses.get(name) !== 'read_write') accesses.set(name, access);
+      return name;
+    },
+    helper: (name, text) => {
+      // The text may ask for helpers of its own: reserve the place first.
+      if (!helpers.has(name)) {
+        helpers.set(name, '');
+        helpers.set(name, text());
+      }
+      return name;
+    },
+    finish: (header, body) =>
+      [
+        header,
+        shapeStruct([...uniforms.values()]),
+        bindings().map(declaration).join('\n'),
+        ...body,
+        ...helpers.values(),
+      ]
+        .filter((part) => part !== '')
+        .join('\n\n') + '\n',
+    get uniforms() {
+      return [...uniforms.values()];
+    },
+    get bindings() {
+      return bindings();
+    },
+  };
+}
+
+function shapeStruct(fields: readonly UniformField[]): string {
+  return wgsl`
+    struct Shape {
+      ${fields.map((f) => `${f.name}: ${f.type},`)}
+    }`;
+}
+
+function declaration(b: Binding): string {
+  const space = b.access === 'uniform' ? 'uniform' : `storage, ${b.access}`;
+  return `@group(0) @binding(${b.binding}) var<${space}> ${b.name}: ${b.type};`;
+}

@@ -1,0 +1,122 @@
+import { printReturn } from './expression.js';
+import { rowStart } from './place.js';
+import type { Shader } from './shader.js';
+import { printerFor, type Target } from './target.js';
+import { lines, wgsl } from './wgsl.js';
+
+/** How a row's result reaches (out, lse): function `store_row`, the same for every kernel. */
+
+export interface StoreOptions {
+  /** Merge with what (out, lse) hold. */
+  readonly merge: boolean;
+  /** Apply the sink: only where nothing merges with the row later. */
+  readonly sink: boolean;
+  /** Columns (vec4s) that one call writes: `column + step * n`. */
+  readonly columns: number;
+  readonly step: number;
+}
+
+/** Bits that WGSL has no literal for. */
+export const SPECIAL_VALUES = wgsl`
+  // Scores below this count as none: their weight is exactly 0.
+  const LOWEST = -3.4e38;
+  const INFINITY_BITS = 0x7f800000u;
+  const NEGATIVE_INFINITY_BITS = 0xff800000u;
+  const NAN_BITS = 0x7fc00000u;`;
+
+/** The bits that `lse` holds for a row before this pass. */
+export function emitReadBefore(shader: Shader): string {
+  return wgsl`
+    // What lse holds for the row of position i, as bits.
+    fn lse_before(at: Place, i: i32) -> u32 {
+      return ${shader.bind('lse', 'read_write')}[${rowStart(shader, 'lse', 'u32(i - at.base)')}];
+    }`;
+}
+
+export function emitStore(shader: Shader, target: Target, options: StoreOptions): readonly string[] {
+  const out = shader.bind('out', 'read_write');
+  const lse = shader.bind('lse', 'read_write');
+  const nan = shader.uniform('nan', 'u32', { kind: 'bits', value: 0x7fc00000 });
+  const width = target.valueDim / 4;
+  const sink = options.sink && target.mix.sink ? 'sink_factor(at, i, row_lse)' : undefined;
+
+  const column = (n: number): string => (n === 0 ? 'column' : `column + ${n * options.step}u`);
+  const write = (n: number): string => {
+    const at = `row_start + ${column(n)}`;
+    const value = options.merge ? `${out}[${at}] * old_share + sums_${n} * share` : `sums_${n} * share`;
+    const guarded = options.merge
+      ? wgsl`
+        // A share of 0 keeps nothing, whatever stood there.
+        var value = sums_${n} * share;
+        if (old_share > 0.0) {
+          value += ${out}[${at}] * old_share;
+        }
+        ${out}[${at}] = select(value, nan, is_nan);`
+      : `${out}[${at}] = select(${value}, nan, is_nan);`;
+    const fits = options.step * (n + 1) <= width;
+    return fits
+      ? guarded
+      : wgsl`
+        if (${column(n)} < ${width}u) {
+          ${guarded}
+        }`;
+  };
+  const mergeLines = wgsl`
+    // log(exp(a) + exp(b)) of this pass and those before.
+    let own_lse = select(LOWEST, highest + log(total), total > 0.0);
+    let old_lse = select(bitcast<f32>(before), LOWEST, before == NEGATIVE_INFINITY_BITS || old_is_nan);
+    let top = max(own_lse, old_lse);
+    let own_weight = select(0.0, exp(own_lse - top), own_lse > LOWEST);
+    let old_weight = select(0.0, exp(old_lse - top), old_lse > LOWEST);
+    let weight = own_weight + old_weight;
+    let found = weight > 0.0;
+    let row_lse = top + log(select(1.0, weight, found));
+    ${sink ? `let keeps = ${sink};` : ''}
+    let share = select(0.0, own_weight / (weight * total), own_weight > 0.0)${sink ? ' * keeps' : ''};
+    let old_share = select(0.0, old_weight / weight, old_weight > 0.0)${sink ? ' * keeps' : ''};`;
+  const plainLines = wgsl`
+    let found = total > 0.0;
+    let row_lse = highest + log(select(1.0, total, found));
+    let share = select(0.0, ${sink ? `${sink} / total` : '1.0 / total'}, found);`;
+  const store = wgsl`
+    // Writes the row of position i: sums are the weighted values of some of its columns, total the sum of the weights,
+    // both relative to exp(highest).${options.merge ? ' They merge with what earlier passes left.' : ''}
+    fn store_row(
+      at: Place,
+      i: i32,
+      highest: f32,
+      total: f32,
+      poisoned: bool,
+      ${options.merge ? 'before: u32,' : ''}
+      column: u32,
+      ${lines(options.columns, (n) => `sums_${n}: vec4<f32>,`)}
+    ) {
+      let row = u32(i - at.base);
+      ${options.merge ? 'let old_is_nan = (before & 0x7fffffffu) > INFINITY_BITS;' : ''}
+      let is_nan = poisoned${options.merge ? ' || old_is_nan' : ''};
+      ${options.merge ? mergeLines : plainLines}
+      let nan = vec4<f32>(bitcast<f32>(${nan}));
+      let row_start = ${rowStart(shader, 'out', 'row')};
+      ${lines(options.columns, write)}
+      if (column == 0u) {
+        let bits = select(NEGATIVE_INFINITY_BITS, bitcast<u32>(row_lse), found);
+        ${lse}[${rowStart(shader, 'lse', 'row')}] = select(bits, NAN_BITS, is_nan);
+      }
+    }`;
+  return sink ? [store, emitSinkFactor(shader, target)] : [store];
+}
+
+/** What the sink leaves of a row: exp(lse) / (exp(lse) + exp(sink)). */
+export function emitSinkFactor(shader: Shader, target: Target): string {
+  const { sink } = target.mix;
+  if (sink === undefined) return '';
+  return wgsl`
+    // The sink's logit for a row.
+    fn sink(at: Place, i: i32) -> f32 {
+      ${printReturn(sink, printerFor(shader, target))}
+    }
+    // exp(lse) / (exp(lse) + exp(sink)): what the sink leaves of a row.
+    fn sink_factor(at: Place, i: i32, row_lse: f32) -> f32 {
+      return 1.0 / (1.0 + exp(clamp(max(sink(at, i), LOWEST) - row_lse, -80.0, 80.0)));
+    }`;
+}

@@ -1,0 +1,172 @@
+import type { TilePass } from '../ir/schedule.js';
+import { eachRow, emitAttend, emitBegin, emitLoads, emitProducts, emitSoftmax, emitState } from './attend.js';
+import { layoutOf } from './layout.js';
+import { emitPlace, mainStart } from './place.js';
+import { emitScores } from './scores.js';
+import { createShader, type Shader } from './shader.js';
+import { emitSpace, keySpaceNames, QUERY_SPACE } from './spaces.js';
+import { emitReadBefore, emitStore, SPECIAL_VALUES } from './store.js';
+import type { Target } from './target.js';
+import { emitVisit } from './visit.js';
+import { comment, lines, wgsl } from './wgsl.js';
+
+/** Flash attention over the tiles of a pass, as one kernel or, for decoding, with the keys split. */
+
+export interface TileKernelOptions {
+  readonly name: string;
+  /** Query rows of a tile, and of those how many a thread owns. */
+  readonly rows: number;
+  readonly owned: number;
+  /** Merge with what (out, lse) hold. */
+  readonly merge: boolean;
+  readonly sink: boolean;
+  /** Write partial results of a part of the keys instead. */
+  readonly split: boolean;
+}
+
+export function emitTileKernel(
+  target: Target,
+  pass: TilePass,
+  options: TileKernelOptions,
+): { readonly text: string; readonly shader: Shader; readonly threads: number } {
+  const shader = createShader();
+  const layout = layoutOf(target, options.rows, options.owned);
+  const tensors = options.split ? (['q', 'k', 'v'] as const) : (['q', 'k', 'v', 'out', 'lse'] as const);
+  const place = emitPlace(shader, target, { by: 'tiles', rows: options.rows, split: options.split, tensors });
+  const visit = emitVisit(shader, target, pass, options.split, options.rows);
+  const { head, start } = mainStart(layout.threads);
+  const hasTile =
+    pass.queries.kind === 'grid'
+      ? ''
+      : wgsl`
+        // Classes and heads may have fewer tiles than the most.
+        if (i32(at.tile) * ${options.rows} >= ${QUERY_SPACE.size}(at)) {
+          return;
+        }`;
+  const main = wgsl`
+    ${head}
+      ${start}
+      ${hasTile}
+      ${emitBegin(layout)}
+      ${visit.loop}
+      ${options.split ? 'store_parts(at, number);' : 'store_rows(at);'}
+    }`;
+  const store = options.split
+    ? [emitStoreParts(shader, options.rows, layout)]
+    : [
+        ...(options.merge ? [emitReadBefore(shader)] : []),
+        emitStoreRows(options.merge, layout),
+        ...emitStore(shader, target, {
+          merge: options.merge,
+          sink: options.sink,
+          columns: layout.columns,
+          step: 16,
+        }),
+      ];
+  const body = [
+    SPECIAL_VALUES,
+    ...emitState(layout),
+    ...place,
+    main,
+    ...visit.functions,
+    ...emitSpace(shader, target, pass.queries, QUERY_SPACE, options.rows),
+    ...pass.segments.flatMap((s, n) => emitSpace(shader, target, s.space, keySpaceNames(n), 64)),
+    emitPlaceKeys(pass),
+    emitAttend(layout),
+    ...emitLoads(shader, layout),
+    ...emitProducts(layout),
+    ...emitScores(shader, target, pass.segments, layout),
+    ...emitSoftmax(layout),
+    ...store,
+  ];
+  return { text: shader.finish(comment(headerOf(pass, options)), body), shader, threads: layout.threads };
+}
+
+function headerOf(pass: TilePass, options: TileKernelOptions): string {
+  const segments = pass.segments.map((s) => `  keys by ${s.space.name}: ${s.sources.join('; ')}`);
+  return [
+    `${options.name}: attention over tiles of ${options.rows} queries and 64 keys${options.split ? ', the keys in parts' : ''}.`,
+    `Queries by ${pass.queries.name}.`,
+    ...segments,
+  ].join('\n');
+}
+
+function emitPlaceKeys(pass: TilePass): string {
+  const call = (n: number): string => `${keySpaceNames(n).position}(at, tile, r)`;
+  const count = pass.segments.length;
+  const position = count === 0 ? '-1' : count === 1 ? call(0) : undefined;
+  const place =
+    position ??
+    wgsl`
+      switch segment {
+        ${lines(count - 1, (n) => `case ${n}u: {\n  j = ${call(n)};\n}`)}
+        default: {
+          j = ${call(count - 1)};
+        }
+      }`;
+  return wgsl`
+    // Finds the positions of a tile's keys.
+    fn place_keys(at: Place, segment: u32, tile: i32) {
+      if (lane < 64u) {
+        let r = i32(lane);
+        ${position === undefined ? `var j = -1;\n${place}` : `let j = ${position};`}
+        key_positions[lane] = j;
+      }
+    }`;
+}
+
+function emitStoreRows(merge: boolean, layout: ReturnType<typeof layoutOf>): string {
+  const before = eachRow(layout, (r, row) => {
+    return wgsl`
+      let i_${r} = query_positions[${row}];
+      var before_${r} = NEGATIVE_INFINITY_BITS;
+      if (i_${r} >= 0) {
+        before_${r} = lse_before(at, i_${r});
+      }`;
+  });
+  const stores = eachRow(layout, (r, row, highest, total, sums) => {
+    const i = merge ? `i_${r}` : `query_positions[${row}]`;
+    const args = [highest, total, `is_poisoned(${row})`, ...(merge ? [`before_${r}`] : []), 'x', ...sums];
+    return wgsl`
+      if (${i} >= 0) {
+        store_row(at, ${i}, ${args.join(', ')});
+      }`;
+  });
+  return wgsl`
+    // Divides by the sums of weights and writes the tile's rows.
+    fn store_rows(at: Place) {
+      ${merge ? ['workgroupBarrier();', '// Read by all threads of a row before one of them writes.', ...before] : ''}
+      reduce_totals();
+      ${stores}
+    }`;
+}
+
+function emitStoreParts(shader: Shader, rows: number, layout: ReturnType<typeof layoutOf>): string {
+  const parts = shader.bind('parts', 'read_write');
+  const width = layout.valueWidth + 1;
+  const stores = eachRow(layout, (r, row, highest, total, sums) => {
+    const writes = sums.map((s, n) => {
+      const column = n === 0 ? 'x' : `x + ${16 * n}u`;
+      const write = `${parts}[part_${r} + ${column}] = ${s};`;
+      return 16 * (n + 1) <= layout.valueWidth
+        ? write
+        : wgsl`
+          if (${column} < ${layout.valueWidth}u) {
+            ${write}
+          }`;
+    });
+    return wgsl`
+      let part_${r} = (number * ${rows}u + ${row}) * ${width}u;
+      ${writes}
+      if (x == 0u) {
+        let poison = select(0.0, 1.0, is_poisoned(${row}));
+        ${parts}[part_${r} + ${layout.valueWidth}u] = vec4<f32>(${highest}, ${total}, poison, 0.0);
+      }`;
+  });
+  return wgsl`
+    // Writes what this part of the keys gives: of each row the sums, then the highest score, the total and poison.
+    fn store_parts(at: Place, number: u32) {
+      reduce_totals();
+      ${stores}
+    }`;
+}

@@ -1,0 +1,82 @@
+import type { Kernel, Variant } from '../ir/program.js';
+import type { Schedule } from '../ir/schedule.js';
+import { emitGatherKernel } from './gather-kernel.js';
+import { emitMergeKernel } from './merge-kernel.js';
+import { emitInitialise, emitSinkKernel, ROWS } from './row-kernels.js';
+import type { Shader } from './shader.js';
+import type { Target } from './target.js';
+import { emitTileKernel } from './tile-kernel.js';
+import { identifier } from './wgsl.js';
+
+/** Query rows of a tile in prefill and decoding kernels. */
+const PREFILL_ROWS = 64;
+const DECODE_ROWS = 16;
+
+/**
+ * Prints a schedule as WGSL: the `portable` family, f32 within WebGPU's default limits. The kernels run in the order
+ * given; of a pass's kernels either `tiles` runs or `decode` and `merge`.
+ */
+export function emitVariant(schedule: Schedule, index: number, target: Target): Variant {
+  const { passes } = schedule;
+  const hasSink = target.mix.sink !== undefined;
+  const single = passes.length === 1 && passes[0].complete;
+  const kernels: Kernel[] = [];
+  const add = (
+    role: Kernel['role'],
+    pass: number | undefined,
+    rows: number,
+    emit: (name: string) => { readonly text: string; readonly shader: Shader; readonly threads: number },
+  ): void => {
+    const name = identifier([schedule.name, role, ...(pass === undefined ? [] : [pass])].join('_'));
+    const { text, shader, threads } = emit(name);
+    kernels.push({
+      name,
+      role,
+      pass,
+      wgsl: text,
+      entry: 'main',
+      workgroup: [threads, 1, 1],
+      rows,
+      bindings: shader.bindings,
+      uniforms: shader.uniforms,
+    });
+  };
+
+  if (!passes[0]?.complete) add('initialise', undefined, ROWS, (name) => emitInitialise(target, name));
+  passes.forEach((pass, n) => {
+    const common = { merge: n > 0 || !pass.complete, sink: hasSink && single };
+    if (pass.kind === 'gather') {
+      add('gather', n, 1, (name) => emitGatherKernel(target, pass, { name, ...common }));
+      return;
+    }
+    add('tiles', n, PREFILL_ROWS, (name) =>
+      emitTileKernel(target, pass, {
+        name,
+        rows: PREFILL_ROWS,
+        owned: 4,
+        split: false,
+        ...common,
+      }),
+    );
+    // Boxes of a grid are of 64 cells; all tokens are queries there.
+    if (pass.queries.kind === 'grid') return;
+    add('decode', n, DECODE_ROWS, (name) =>
+      emitTileKernel(target, pass, { name, rows: DECODE_ROWS, owned: 1, split: true, ...common }),
+    );
+    add('merge', n, DECODE_ROWS, (name) =>
+      emitMergeKernel(target, pass, { name, rows: DECODE_ROWS, ...common }),
+    );
+  });
+  if (hasSink && !single) add('sink', undefined, ROWS, (name) => emitSinkKernel(target, name));
+  return {
+    family: 'portable',
+    schedule: index,
+    kernels,
+    features: [],
+    limits: {
+      maxStorageBuffersPerShaderStage: 8,
+      maxComputeWorkgroupStorageSize: 16384,
+      maxComputeInvocationsPerWorkgroup: 256,
+    },
+  };
+}

@@ -1,0 +1,382 @@
+import type { GridSpace, Segment, TilePass } from '../ir/schedule.js';
+import { TRUE } from '../ir/build.js';
+import type { Expr, VariableName } from '../ir/expr.js';
+import { printAll, variablesOf, type Printer } from './expression.js';
+import type { Shader } from './shader.js';
+import { gridTileLets, keySpaceNames, planEntry, QUERY_SPACE, sizeText, tilesAlong } from './spaces.js';
+import { printerFor, type Target } from './target.js';
+import { lines, wgsl } from './wgsl.js';
+
+/** Which key tiles a query tile visits: found by the kernel from the segments' intervals, or read from the plan. */
+
+export interface Visit {
+  readonly functions: readonly string[];
+  /** Statements of `main` after `at`: a loop that calls `attend_tile(at, segment, tile, is_partial)`. */
+  readonly loop: string;
+}
+
+export function emitVisit(
+  shader: Shader,
+  target: Target,
+  pass: TilePass,
+  split: boolean,
+  rows: number,
+): Visit {
+  return pass.plan === 'kernel'
+    ? visitIntervals(shader, target, pass, split, rows)
+    : visitRuns(shader, split);
+}
+
+/** Where a workgroup starts counting, and by how much: with split keys each takes every splits-th tile. */
+const firstOf = (split: boolean): string =>
+  split ? '(at.split + at.splits - visited % at.splits) % at.splits' : '0u';
+const stepOf = (split: boolean): string => (split ? 'n += at.splits' : 'n++');
+
+function visitRuns(shader: Shader, split: boolean): Visit {
+  planEntry(shader);
+  const plan = shader.bind('plan');
+  const part = (p: 'offsets' | 'runs'): string => shader.uniform(p, 'u32', { kind: 'plan', part: p });
+  const count = (p: 'tiles' | 'classes'): string => shader.uniform(p, 'u32', { kind: 'plan', part: p });
+  const loop = wgsl`
+    // Runs of key tiles that the host planned: segment and kind, first tile, how many.
+    let plan_row = ${part('offsets')}
+      + (plan_entry(at) * ${count('classes')} + u32(at.residue)) * ${count('tiles')} + at.tile;
+    let last_run = ${plan}[plan_row + 1u];
+    ${split ? 'var visited = 0u;' : ''}
+    for (var run = ${plan}[plan_row]; run < last_run; run++) {
+      let entry = ${part('runs')} + 3u * run;
+      let kind = ${plan}[entry];
+      let first = i32(${plan}[entry + 1u]);
+      let count = ${plan}[entry + 2u];
+      for (var n = ${firstOf(split)}; n < count; ${stepOf(split)}) {
+        attend_tile(at, kind >> 1u, first + i32(n), (kind & 1u) == 0u);
+      }
+      ${split ? 'visited += count;' : ''}
+    }`;
+  return { functions: [], loop };
+}
+
+interface PieceOf {
+  readonly segment: number;
+  readonly interval: number;
+}
+
+function visitIntervals(shader: Shader, target: Target, pass: TilePass, split: boolean, rows: number): Visit {
+  const pieces: readonly PieceOf[] = pass.segments.flatMap((s, segment) =>
+    (s.intervals ?? []).map((_, interval) => ({ segment, interval })),
+  );
+  const axes = Math.max(1, ...pass.segments.map((s) => (s.space.kind === 'grid' ? s.space.tile.length : 1)));
+  const single = pieces.length === 1;
+  const box = boxFields(pass);
+  const piecesOverlap = pass.segments.some((s) => (s.intervals?.length ?? 0) > 1);
+  const segmentOfPiece = single
+    ? `${pieces[0].segment}u`
+    : pieces.every((p, n) => p.segment === n)
+      ? 'piece'
+      : 'segment_of(piece)';
+
+  const functions = [
+    emitBox(shader, target, pass, rows, box),
+    wgsl`
+    // Key tiles along each axis, from first to last.
+    struct Span {
+      ${lines(axes, (n) => `first_${n}: i32,\nlast_${n}: i32,`)}
+    }`,
+    ...pieces.map((p, n) => emitSpan(shader, target, pass, p, n, axes)),
+    single ? '' : switchOf('key_span', 'Span', 'piece', pieces.length, '', (n) => `key_span_${n}(at, box)`),
+    segmentOfPiece === 'segment_of(piece)'
+      ? wgsl`
+        fn segment_of(piece: u32) -> u32 {
+          const SEGMENTS = array<u32, ${pieces.length}>(${pieces.map((p) => `${p.segment}u`).join(', ')});
+          return SEGMENTS[piece];
+        }`
+      : '',
+    piecesOverlap ? emitSeenBefore(shader, target, pass, pieces) : '',
+    ...pass.segments.map((s, n) => emitKind(shader, target, s, n)),
+    pass.segments.length > 1
+      ? switchOf(
+          'tile_kind',
+          'u32',
+          'segment',
+          pass.segments.length,
+          ', tile: i32',
+          (n) => `tile_kind_${n}(at, box, tile)`,
+        )
+      : '',
+    wgsl`
+    const NO_PAIR = 0u;
+    const SOME_PAIRS = 1u;
+    const EVERY_PAIR = 2u;`,
+  ];
+  const kindCall =
+    pass.segments.length > 1 ? 'tile_kind(at, box, segment, tile)' : 'tile_kind_0(at, box, tile)';
+  const tiles = lines(axes, (n) => `u32(max(span.last_${n} - span.first_${n} + 1, 0))`);
+  const grid = pass.segments.some((s) => s.space.kind === 'grid');
+  const body = wgsl`
+    let span = ${single ? 'key_span_0(at, box)' : 'key_span(at, box, piece)'};
+    let segment = ${segmentOfPiece};
+    let count = ${tiles.join(' * ')};
+    for (var n = ${firstOf(split)}; n < count; ${stepOf(split)}) {
+      let tile = ${grid ? tileOfSpan(shader, target, pass) : 'span.first_0 + i32(n)'};
+      ${
+        piecesOverlap
+          ? wgsl`
+            if (seen_before(at, box, piece, tile)) {
+              continue;
+            }`
+          : ''
+      }
+      let kind = ${kindCall};
+      if (kind != NO_PAIR) {
+        attend_tile(at, segment, tile, kind == SOME_PAIRS);
+      }
+    }
+    ${split ? 'visited += count;' : ''}`;
+  const each = single
+    ? body
+    : wgsl`
+      for (var piece = 0u; piece < ${pieces.length}u; piece++) {
+        ${body}
+      }`;
+  const loop = wgsl`
+    let box = query_box(at);
+    ${split ? 'var visited = 0u;' : ''}
+    ${each}`;
+  return { functions: pieces.length === 0 ? [] : functions, loop: pieces.length === 0 ? '' : loop };
+}
+
+/** Fields of struct `Box`, with the variables that they stand for. */
+function boxFields(pass: TilePass): ReadonlyMap<VariableName, string> {
+  const fields = new Map<VariableName, string>();
+  if (pass.queries.kind === 'grid') {
+    pass.queries.tile.forEach((_, n) => {
+      fields.set(`i.${n}.lo`, `lo_${n}`);
+      fields.set(`i.${n}.hi`, `hi_${n}`);
+    });
+  } else {
+    fields.set('i.lo', 'lo');
+    fields.set('i.hi', 'hi');
+  }
+  return fields;
+}
+
+function emitBox(
+  shader: Shader,
+  target: Target,
+  pass: TilePass,
+  rows: number,
+  fields: ReadonlyMap<VariableName, string>,
+): string {
+  const struct = wgsl`
+    // First and last ${pass.queries.kind === 'grid' ? 'coordinates' : 'positions'} of a query tile.
+    struct Box {
+      ${[...fields.values()].map((f) => `${f}: i32,`)}
+    }`;
+  const space = pass.queries;
+  if (space.kind === 'grid') {
+    const ends = space.tile.flatMap((extent, n) => [
+      `tile_${n} * ${extent}`,
+      `min(tile_${n} * ${extent} + ${extent}, ${sizeText(space.sizes[n], shader, target)}) - 1`,
+    ]);
+    return wgsl`
+      ${struct}
+      fn query_box(at: Place) -> Box {
+        let tile = i32(at.tile);
+        ${gridTileLets(space, shader, target)}
+        return Box(${ends.join(', ')});
+      }`;
+  }
+  return wgsl`
+    ${struct}
+    fn query_box(at: Place) -> Box {
+      let first = i32(at.tile) * ${rows};
+      let last = min(first + ${rows - 1}, ${QUERY_SPACE.size}(at) - 1);
+      return Box(${QUERY_SPACE.at}(at, first), ${QUERY_SPACE.at}(at, last));
+    }`;
+}
+
+/** A printer for functions that have `at: Place` and `box: Box`, and `j_lo` … of a key tile. */
+function boxPrinter(shader: Shader, target: Target): Printer {
+  return printerFor(shader, target, (name) => {
+    const own = /^i\.(?:(\d+)\.)?(lo|hi)$/.exec(name);
+    if (own) return own[1] === undefined ? `box.${own[2]}` : `box.${own[2]}_${own[1]}`;
+    return /^j\.(\d+\.)?(lo|hi)$/.test(name) ? name.replaceAll('.', '_') : undefined;
+  });
+}
+
+function emitSpan(
+  shader: Shader,
+  target: Target,
+  pass: TilePass,
+  { segment, interval }: PieceOf,
+  piece: number,
+  axes: number,
+): string {
+  const { space, intervals } = pass.segments[segment];
+  const { lo, hi } = (intervals ?? [])[interval];
+  const { lets, values } = printAll([...lo, ...hi], boxPrinter(shader, target));
+  const own = lo.length;
+  const ends = lines(axes, (n) => {
+    if (n >= own) return '0,\n0';
+    const extent = space.kind === 'grid' ? space.tile[n] : 64;
+    const size =
+      space.kind === 'grid' ? sizeText(space.sizes[n], shader, target) : `${keySpaceNames(segment).size}(at)`;
+    return `tile_of(max(${values[n]}, 0), ${extent}),\ntile_of(min(${values[own + n]}, ${size} - 1), ${extent})`;
+  }).join(',\n');
+  shader.helper(
+    'tile_of',
+    () => wgsl`
+      // The tile that a coordinate lies in; those before the first lie in tile -1.
+      fn tile_of(coordinate: i32, extent: i32) -> i32 {
+        return select(coordinate / extent, -1, coordinate < 0);
+      }`,
+  );
+  // An interval that holds nothing may still begin and end in one tile.
+  const empty = lines(own, (n) => `${values[own + n]} < ${values[n]}`).join(' || ');
+  const none = lines(axes, () => '0, -1').join(', ');
+  return wgsl`
+    // Key tiles of ${space.name}${(intervals?.length ?? 0) > 1 ? `, interval ${interval}` : ''}.
+    fn key_span_${piece}(at: Place, box: Box) -> Span {
+      ${lets}
+      if (${empty}) {
+        return Span(${none});
+      }
+      return Span(
+        ${ends},
+      );
+    }`;
+}
+
+/** `switch` over functions numbered 0 … count − 1. */
+function switchOf(
+  name: string,
+  type: string,
+  over: string,
+  count: number,
+  rest: string,
+  call: (n: number) => string,
+): string {
+  return wgsl`
+    fn ${name}(at: Place, box: Box, ${over}: u32${rest}) -> ${type} {
+      switch ${over} {
+        ${lines(count - 1, (n) => `case ${n}u: {\n  return ${call(n)};\n}`)}
+        default: {
+          return ${call(count - 1)};
+        }
+      }
+    }`;
+}
+
+/** Number of tile n of a span: row-major over the tiles of the grid. */
+function tileOfSpan(shader: Shader, target: Target, pass: TilePass): string {
+  const grid = pass.segments.map((s) => s.space).find((s): s is GridSpace => s.kind === 'grid');
+  if (grid === undefined) return 'span.first_0 + i32(n)';
+  const axes = grid.tile.length;
+  shader.helper('tile_of_span', () => {
+    const steps = lines(axes, (m) => {
+      const n = axes - 1 - m;
+      const width = `(span.last_${n} - span.first_${n} + 1)`;
+      const own = `let x_${n} = span.first_${n} + rest${n === 0 ? '' : ` % ${width}`};`;
+      return n === 0 ? own : `${own}\nrest /= ${width};`;
+    });
+    const position = Array.from({ length: axes }, (_, n) => n).reduce(
+      (p, n) =>
+        n === 0 ? 'x_0' : `${n === 1 ? p : `(${p})`} * ${tilesAlong(grid, n, shader, target)} + x_${n}`,
+      '',
+    );
+    return wgsl`
+      // Tile n of a span, numbered row-major over the grid's tiles.
+      fn tile_of_span(at: Place, span: Span, n: u32) -> i32 {
+        var rest = i32(n);
+        ${steps}
+        return ${position};
+      }`;
+  });
+  const lineSegments = pass.segments.flatMap((s, n) => (s.space.kind === 'grid' ? [] : [`segment == ${n}u`]));
+  const onGrid = 'tile_of_span(at, span, n)';
+  return lineSegments.length === 0
+    ? onGrid
+    : `select(${onGrid}, span.first_0 + i32(n), ${lineSegments.join(' || ')})`;
+}
+
+function emitSeenBefore(shader: Shader, target: Target, pass: TilePass, pieces: readonly PieceOf[]): string {
+  const cases = pieces.flatMap(({ segment, interval }, n) => {
+    if (interval === 0) return [];
+    const { space } = pass.segments[segment];
+    const places = space.kind === 'grid' ? gridTileLets(space, shader, target) : ['let tile_0 = tile;'];
+    const axes = space.kind === 'grid' ? space.tile.length : 1;
+    const inside = (earlier: number): string =>
+      lines(
+        axes,
+        (a) => `span_${earlier}.first_${a} <= tile_${a} && tile_${a} <= span_${earlier}.last_${a}`,
+      ).join(' && ');
+    const earlier = Array.from({ length: interval }, (_, m) => n - interval + m);
+    return [
+      wgsl`
+      case ${n}u: {
+        ${places}
+        ${earlier.map((m) => `let span_${m} = key_span_${m}(at, box);`)}
+        return ${earlier.map((m) => (earlier.length > 1 ? `(${inside(m)})` : inside(m))).join(' || ')};
+      }`,
+    ];
+  });
+  return wgsl`
+    // Does an earlier interval of the same segment visit the tile?
+    fn seen_before(at: Place, box: Box, piece: u32, tile: i32) -> bool {
+      switch piece {
+        ${cases}
+        default: {
+          return false;
+        }
+      }
+    }`;
+}
+
+/** `tile_kind_S`: may any pair of the two tiles be an edge, or are all of them? */
+function emitKind(shader: Shader, target: Target, segment: Segment, n: number): string {
+  const { space } = segment;
+  const printer = boxPrinter(shader, target);
+  const ends =
+    space.kind === 'grid'
+      ? [
+          ...gridTileLets(space, shader, target),
+          ...space.tile.flatMap((extent, a) => [
+            `let j_${a}_lo = tile_${a} * ${extent};`,
+            `let end_${a} = min(j_${a}_lo + ${extent}, ${sizeText(space.sizes[a], shader, target)});`,
+            `let j_${a}_hi = end_${a} - 1;`,
+          ]),
+        ]
+      : [
+          `let first = tile * 64;`,
+          `let end = min(first + 64, ${keySpaceNames(n).size}(at));`,
+          ...endOf(segment, 'lo', `${keySpaceNames(n).at}(at, first)`),
+          ...endOf(segment, 'hi', `${keySpaceNames(n).at}(at, end - 1)`),
+        ];
+  const whole =
+    space.kind === 'grid'
+      ? space.tile.map((extent, a) => `end_${a} == j_${a}_lo + ${extent}`).join(' && ')
+      : 'end == first + 64';
+  const never = segment.any === TRUE || (segment.any.op === 'const' && segment.any.value !== 0);
+  const { lets, values } = printAll([segment.any, segment.all], printer);
+  const full = values[1] === 'true' ? whole : values[1] === 'false' ? 'false' : `${whole} && (${values[1]})`;
+  return wgsl`
+    // Which pairs of the two tiles are edges?
+    fn tile_kind_${n}(at: Place, box: Box, tile: i32) -> u32 {
+      ${ends}
+      ${lets}
+      ${
+        never
+          ? ''
+          : wgsl`
+            if (!(${values[0]})) {
+              return NO_PAIR;
+            }`
+      }
+      return select(SOME_PAIRS, EVERY_PAIR, ${full});
+    }`;
+}
+
+function endOf(segment: Segment, end: 'lo' | 'hi', text: string): readonly string[] {
+  const used: readonly Expr[] = [segment.any, segment.all];
+  return variablesOf(used).has(`j.${end}`) ? [`let j_${end} = ${text};`] : [];
+}
