@@ -3,10 +3,10 @@ import { hasErrors, type Diagnostic } from '../grammar/diagnostics.js';
 import { checkSource } from './check/index.js';
 import { emitVariant } from './emit/index.js';
 import { largestLength } from './ir/binding-checks.js';
-import type { Edges, Pattern } from './ir/edges.js';
+import type { Pattern } from './ir/edges.js';
 import type { Program } from './ir/program.js';
 import type { Schedule } from './ir/schedule.js';
-import { PASSES, verifyEdges, type EdgePass } from './passes/index.js';
+import { PASSES, runPasses, type EdgePass } from './passes/index.js';
 import { modelShape, schedulesOf } from './schedule/index.js';
 
 /**
@@ -96,15 +96,4 @@ export function programOf(
     variants: schedules.map((s, n) => emitVariant(s, n, { dim, valueDim, pattern })),
     maxLength: largestLength(checked, modelShape(checked, undefined, dim)),
   };
-}
-
-export function runPasses(edges: Edges, passes: readonly EdgePass[], verify: boolean): Edges {
-  return passes.reduce((before, pass) => {
-    const after = pass.run(before);
-    if (verify) {
-      const problems = verifyEdges(after);
-      if (problems.length > 0) throw new Error(`after ${pass.name}: ${problems.join('; ')}`);
-    }
-    return after;
-  }, edges);
 }

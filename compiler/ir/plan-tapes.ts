@@ -39,6 +39,7 @@ export function compileSide(
   space: Space,
   side: 'i' | 'j',
   shape: BoundShape,
+  inputs: BoundInputs,
   list: KeyList | undefined,
   tileSize: number,
 ): CompiledSide {
@@ -51,13 +52,13 @@ export function compileSide(
       let size = 0;
       const position = (v: number): number => {
         positions.set('v', v);
-        positions.run();
+        positions.run(inputs);
         return positions.result(0);
       };
       return linear(side, tileSize, () => size, position, {
         classes: () => {
           for (const t of tapes) setShape(t, shape, 0, 0);
-          sizes.run();
+          sizes.run(inputs);
           return sizes.result(1);
         },
         bind: (batch, head, cls) => {
@@ -65,12 +66,12 @@ export function compileSide(
             setShape(t, shape, batch, head);
             t.set('i.class', cls);
           }
-          sizes.run();
+          sizes.run(inputs);
           size = sizes.result(0);
         },
         rank: (p) => {
           ranks.set('p', p);
-          ranks.run();
+          ranks.run(inputs);
           return ranks.result(0);
         },
       });
@@ -195,7 +196,7 @@ export function compileSegment(
   inputs: BoundInputs,
   list: KeyList | undefined,
 ): CompiledSegment {
-  const keys = compileSide(segment.space, 'j', shape, list, TILE);
+  const keys = compileSide(segment.space, 'j', shape, inputs, list, TILE);
   const truth = compileTape([segment.any, segment.all], { precision: 'f32' });
   const intervals = compileTape(
     (segment.intervals ?? []).flatMap((x) => [...x.lo, ...x.hi]),
@@ -489,7 +490,7 @@ function compileSample(
         return;
       }
       // Each position of the tile's hull: a superset of the tile's own, so nothing is missed.
-      positions.run();
+      positions.run(inputs);
       for (let i = positions.result(0); i <= positions.result(1); i++) {
         each.set('i', i);
         gridCoordinates(i, shape.grid).forEach((x, n) => each.set(`i.${n}`, x));

@@ -61,7 +61,7 @@ export function planTiles(
       return made.values.subarray(made.offsets[e], made.offsets[e + 1]);
     };
   };
-  const side: CompiledSide = compileSide(pass.queries, 'i', shape, listOf(pass.queries, 'i'), rows);
+  const side: CompiledSide = compileSide(pass.queries, 'i', shape, inputs, listOf(pass.queries, 'i'), rows);
   const segments: CompiledSegment[] = pass.segments.map((s) =>
     compileSegment(s, pass.queries, shape, inputs, listOf(s.space, 'j')),
   );

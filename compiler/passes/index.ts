@@ -16,3 +16,4 @@ export const PASSES: readonly EdgePass[] = [
 
 export type { EdgePass };
 export { verifyEdges } from './verify.js';
+export { runPasses } from './run-passes.js';
