@@ -58,7 +58,7 @@ function readTable(
   if (indices.length !== axes.length) {
     body.report.error(
       'ATTN2026',
-      `\`${name}\` has ${count(axes.length, 'axis', 'axes')}, but ${count(indices.length, 'index', 'indices')} stand here`,
+      `\`${name}\` takes ${count(axes.length, 'index', 'indices')}, not ${indices.length}`,
       span,
       { related: [{ message: 'declared here', span: input.ast.span }] },
     );
@@ -101,7 +101,7 @@ function readGraph(
     });
     return UNKNOWN;
   }
-  const outside = exprs.map((e, n) => e && checkIndex(env, name, e, { kind: 'keys' }, indices[n].span));
+  const outside = exprs.map((e, n) => e && checkIndex(env, name, e, undefined, indices[n].span));
   const { axes } = input;
   const [a, b] = exprs;
   if (!axes || !a || !b || outside.includes(true)) return UNKNOWN;
@@ -113,14 +113,30 @@ function readGraph(
   return scalar(read('weight', 'float', name, args));
 }
 
-/** True, and an error, if the index can never be inside. */
-function checkIndex(env: Env, name: string, index: Expr, axis: Axis, span: Span): boolean {
-  const size = axis.kind === 'size' && isConst(axis.size) ? axis.size.value : undefined;
-  if (!alwaysOutside(index, size, env.body.lowering.ranges)) return false;
+/** True, and an error, if the index can never be inside; a graph's axes have no known size. */
+function checkIndex(env: Env, name: string, index: Expr, axis: Axis | undefined, span: Span): boolean {
+  const { lowering } = env.body;
+  const size = axis && sizeOf(env, axis);
+  if (!alwaysOutside(index, size, lowering.ranges)) return false;
   const what = isConst(index) ? `the index ${index.value}` : 'this index';
-  const bounds = size === undefined ? 'indices start at 0' : `this axis holds 0 … ${size - 1}`;
+  const bounds =
+    size && isConst(size) ? `this axis holds 0 … ${size.value - 1}` : 'indices run from 0 to the size - 1';
   env.body.report.error('ATTN2034', `${what} is always outside of \`${name}\``, span, { help: bounds });
   return true;
+}
+
+function sizeOf(env: Env, axis: Axis): Expr | undefined {
+  switch (axis.kind) {
+    case 'size':
+      return axis.size;
+    case 'keys':
+    case 'heads':
+      return sharedVariable(env.body.lowering, axis.kind);
+    // Indexed by position, and without a name for its size.
+    case 'queries':
+    case 'batch':
+      return undefined;
+  }
 }
 
 /** `list[index]`; an index known only at run time reads 0 outside, as tables do. */
@@ -137,7 +153,7 @@ export function indexList(
   }
   const index = asInt(report, indices[0].value, indices[0].span, 'ATTN2022');
   if (!index) return UNKNOWN;
-  if (alwaysOutside(index, list.items.length, lowering.ranges)) {
+  if (alwaysOutside(index, int(list.items.length), lowering.ranges)) {
     const help = list.items.length === 0 ? 'it is empty' : `it holds items 0 … ${list.items.length - 1}`;
     report.error('ATTN2034', 'this index is always outside of the list', indices[0].span, { help });
     return UNKNOWN;
@@ -155,11 +171,12 @@ export function readMember(env: Env, object: Name, member: Name, span: Span): Va
   if (object.text === 'i' || object.text === 'j') {
     const n = axes.indexOf(member.text);
     if (n >= 0) return scalar(sharedVariable(lowering, `${object.text}.${n}`));
+    if (body.gridBroken) return UNKNOWN;
     if (!grid) {
       report.error('ATTN2004', `\`${object.text}.${member.text}\` needs a grid`, span, {
         help: 'lay the tokens on a grid with `tokens (y: HEIGHT, x: WIDTH)`',
       });
-    } else if (!body.gridBroken) reportUnknownAxis(env, member, axes);
+    } else reportUnknownAxis(env, member, axes);
     return UNKNOWN;
   }
   const binding = lookup(env.scope, object.text);

@@ -12,6 +12,7 @@ export function declare(env: Env, binding: Binding): void {
     report.error('ATTN2006', `\`${text}\` is built in and can't be declared`, span, {
       help: 'choose another name',
     });
+    env.body.lowering.used.add(spanKey(span));
     return;
   }
   const first = lookup(env.scope, text);

@@ -141,14 +141,17 @@ function reportUnknownName(env: Env, name: string, span: Span): void {
   const { body } = env;
   const axes = body.grid?.axes.map((a) => a.name) ?? [];
   const like = nearest(name, [...visibleNames(env.scope), ...BUILT_IN_NAMES]);
+  // The name that was meant is not unused as well.
+  const meant = like === undefined ? undefined : lookup(env.scope, like);
+  if (meant) body.lowering.used.add(spanKey(meant.name.span));
   const help = axes.includes(name)
     ? `coordinates are \`i.${name}\` and \`j.${name}\`, the size is \`${name}.size\``
     : isFunction(name)
       ? 'it is a function; its arguments stand in parentheses'
-      : like
-        ? `did you mean \`${like}\`?`
-        : body.laterNames.has(name)
-          ? 'it is declared further down, or in other braces; a `let` is visible to what follows it'
+      : body.laterNames.has(name)
+        ? 'it is declared further down, or in other braces; a `let` is visible to what follows it'
+        : like
+          ? `did you mean \`${like}\`?`
           : undefined;
   body.report.error('ATTN2001', `unknown name \`${name}\``, span, { help });
 }

@@ -36,7 +36,12 @@ export function loadFiles(main: Source, resolve: Resolve, report: Report): Loade
     if (broken) complete = false;
     syntax.push(...diagnostics);
     files.set(source.file, { source, ast, broken });
-    for (const item of ast.imports) follow(item, source, [...trail, source.file]);
+    for (const item of ast.imports) {
+      const unread = diagnostics.some(
+        (d) => d.span && d.span.start < item.span.end && item.span.start < d.span.end,
+      );
+      if (!unread) follow(item, source, [...trail, source.file]);
+    }
   };
   const follow = (item: ImportAst, source: Source, trail: readonly string[]): void => {
     const found = resolve(item.path, source.file);
@@ -83,7 +88,10 @@ function collectPatterns(files: readonly LoadedFile[], report: Report): Readonly
         continue;
       }
       report.error('ATTN2007', `there are two patterns \`${pattern.name.text}\``, pattern.name.span, {
-        help: 'imported patterns share their names with those of the file',
+        help:
+          first.name.span.file === pattern.name.span.file
+            ? 'rename one of them'
+            : 'imported patterns share their names with those of the file',
         related: [{ message: 'the other one', span: first.name.span }],
       });
     }

@@ -66,9 +66,9 @@ function contradictory(atMostZero: readonly Expr[], ranges: ParameterRanges): bo
   return false;
 }
 
-/** True if an int expression is certainly outside 0 … size − 1. */
-export function alwaysOutside(index: Expr, size: number | undefined, ranges: ParameterRanges): boolean {
-  const { lo, hi } = boundsOf(fromLinear(linear(index)), ranges);
-  if (hi < 0 || (size !== undefined && lo >= size)) return true;
-  return neverHolds([lt(int(-1), index)], ranges);
+/** True if an int expression is certainly outside 0 … size − 1; a size that is not known is left out. */
+export function alwaysOutside(index: Expr, size: Expr | undefined, ranges: ParameterRanges): boolean {
+  return (
+    neverHolds([lt(int(-1), index)], ranges) || (size !== undefined && neverHolds([lt(index, size)], ranges))
+  );
 }

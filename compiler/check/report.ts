@@ -46,11 +46,11 @@ export function createReport(): Report {
  */
 export function reportFromInclude(outer: Report, place: Span): Report {
   return {
-    error: (code, message, span, extra = {}) =>
-      outer.error(code, message, span, {
-        ...extra,
-        related: [...(extra.related ?? []), { message: 'with the arguments given here', span: place }],
-      }),
+    error: (code, message, span, extra = {}) => {
+      const related = extra.related ?? [];
+      const here = { message: 'with the arguments given here', span: place };
+      outer.error(code, message, span, { ...extra, related: span === place ? related : [...related, here] });
+    },
     warning: () => undefined,
     all: outer.all,
   };
