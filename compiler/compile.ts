@@ -1,7 +1,7 @@
 import type { Source } from '../grammar/ast.js';
 import { hasErrors, type Diagnostic } from '../grammar/diagnostics.js';
 import { checkSource } from './check/index.js';
-import { emitVariant, type Target } from './emit/index.js';
+import { emitVariant } from './emit/index.js';
 import { largestLength } from './ir/binding-checks.js';
 import type { Pattern } from './ir/edges.js';
 import type { Program } from './ir/program.js';
@@ -79,16 +79,6 @@ export function programOf(
   dim: number,
   valueDim: number,
 ): Program {
-  const target: Target = {
-    dim,
-    valueDim,
-    inputs: pattern.inputs,
-    parameters: pattern.parameters,
-    score: pattern.score,
-    mix: pattern.mix,
-    axes: pattern.grid?.length ?? 0,
-    align: pattern.align,
-  };
   return {
     format: 'attnc-program',
     version: 1,
@@ -103,7 +93,7 @@ export function programOf(
     score: pattern.score,
     mix: pattern.mix,
     schedules,
-    variants: schedules.map((s, n) => emitVariant(s, n, target)),
+    variants: schedules.map((s, n) => emitVariant(s, n, { dim, valueDim, pattern })),
     maxLength: largestLength(checked, modelShape(checked, undefined, dim)),
   };
 }
