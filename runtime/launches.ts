@@ -1,12 +1,13 @@
+import { isConst } from '../compiler/ir/build.js';
 import type { Kernel, Variant } from '../compiler/ir/program.js';
 import { planPass } from '../compiler/ir/plan.js';
-import { costOf } from '../compiler/ir/statistics.js';
+import { costOf, countPass } from '../compiler/ir/statistics.js';
 import type { PassPlan, Schedule, Space, TilePass } from '../compiler/ir/schedule.js';
 import type { Expr } from '../compiler/ir/expr.js';
 import type { Bound } from './bind.js';
 import { requireHost } from './bind.js';
 import { valueOf } from './bind-shape.js';
-import { AttncError, internalError, lengthOutOfRange } from './errors.js';
+import { AttncError, denseBudget, internalError, lengthOutOfRange } from './errors.js';
 import { inputsOf } from './input-uses.js';
 import type { Prepared } from './prepare.js';
 
@@ -47,7 +48,14 @@ export interface ChooseOptions {
   readonly schedule?: number | undefined;
   /** Divide the keys among workgroups (decoding kernels), or don't; by default where it pays. */
   readonly decode?: boolean | undefined;
+  /** Run patterns that nothing bounds, by testing every pair, past `PAIR_BUDGET` too. */
+  readonly allowDense?: boolean | undefined;
 }
+
+/** Pairs that may be tested one by one because the analysis found no bound for them. */
+export const PAIR_BUDGET = 2 ** 34;
+/** Box tests that planning on the host may make. */
+const STEP_BUDGET = 2 ** 25;
 
 /** The variant to run: of those that the device can run and whose schedule fits these lengths, the cheapest. */
 export function chooseVariant(prepared: Prepared, bound: Bound, options: ChooseOptions = {}): Variant {
@@ -89,6 +97,7 @@ export function planLaunches(variant: Variant, bound: Bound, options: ChooseOpti
   const plans = schedule.passes.map((pass, n) => {
     if (pass.kind !== 'tiles') return undefined;
     requireHost(bound.inputs, hostInputs(pass), 'the tiles to visit are planned with it');
+    if (options.allowDense !== true) checkBudget(pass, bound);
     const kernel = kernels.find((k) => k.pass === n && (k.role === 'tiles' || k.role === 'decode'));
     return planPass(pass, shape, bound.inputs.host, kernel?.rows);
   });
@@ -105,6 +114,21 @@ export function planLaunches(variant: Variant, bound: Bound, options: ChooseOpti
     return { kernel, total, workgroups: dimensions(total) };
   });
   return { variant, schedule, plans, launches, splits, splitTiles };
+}
+
+/**
+ * Where the analysis found no bound, every pair is tested, by the kernel or (box by box) in planning. Looked at only
+ * where that could take long.
+ */
+function checkBudget(pass: TilePass, bound: Bound): void {
+  const { shape } = bound.binding;
+  const pairs = shape.heads * shape.queries.reduce((sum, n, b) => sum + n * shape.keys[b], 0);
+  const labels = pass.segments.flatMap((s) => s.labels).join(', ');
+  const unbounded = pass.segments.some((s) => isConst(s.any, 1) && isConst(s.all, 0));
+  if (unbounded && pairs > PAIR_BUDGET) throw denseBudget(labels, pairs, PAIR_BUDGET);
+  if (pass.plan === 'kernel' || pairs / TILE ** 2 < STEP_BUDGET) return;
+  const { steps } = countPass(pass, shape, bound.inputs.host, { most: 16, pairs: false });
+  if (steps > STEP_BUDGET) throw denseBudget(labels, pairs, PAIR_BUDGET);
 }
 
 /** Of the passes that have both, either the kernels that divide the keys or those that don't. */

@@ -42,13 +42,20 @@ export function choose(device: GPUDevice, program: Program): Prepared {
   return { device, program, variants, pipelines: new Map() };
 }
 
-/** What a device needs for a program, to be asked for when it is made: the least that runs it. */
-export function requirements(program: Program): {
-  readonly features: readonly string[];
-  readonly limits: Readonly<Record<string, number>>;
-} {
+/**
+ * What to ask for when a device is made: the least that runs the program, on tensors of these shapes if they are given.
+ */
+export function requirements(
+  program: Program,
+  shapes: Readonly<Record<string, readonly number[]>> = {},
+): { readonly features: readonly string[]; readonly limits: Readonly<Record<string, number>> } {
   const plain = program.variants.find((v) => v.features.length === 0) ?? program.variants[0];
-  return { features: plain?.features ?? [], limits: plain?.limits ?? {} };
+  const bytes = Math.max(0, ...Object.values(shapes).map((s) => 4 * s.reduce((a, b) => a * b, 1)));
+  const limits: Record<string, number> = { ...plain?.limits };
+  // Below WebGPU's defaults there is nothing to ask for.
+  if (bytes > 128 * 2 ** 20) limits.maxStorageBufferBindingSize = bytes;
+  if (bytes > 256 * 2 ** 20) limits.maxBufferSize = bytes;
+  return { features: plain?.features ?? [], limits };
 }
 
 function lacking(device: GPUDevice, variant: Variant): AttncError | undefined {

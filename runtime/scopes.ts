@@ -2,30 +2,43 @@ import { AttncError, deviceLost, internalError, isAttncError, outOfMemory } from
 
 /** Errors of the device as typed errors: its loss, memory, and what only a bug of ours can cause. */
 
-/** How devices were lost, once they are. */
-const losses = new WeakMap<GPUDevice, GPUDeviceLostInfo>();
-const watched = new WeakSet<GPUDevice>();
+/** One watch a device: promises that wait for a loss would pile up on `device.lost`, one a run, as long as it lives. */
+interface Watch {
+  readonly waiting: Set<(error: AttncError) => void>;
+  loss: AttncError | undefined;
+}
 
-function watch(device: GPUDevice): void {
-  if (watched.has(device)) return;
-  watched.add(device);
-  void device.lost.then((info) => losses.set(device, info));
+const watches = new WeakMap<GPUDevice, Watch>();
+
+function watch(device: GPUDevice): Watch {
+  const known = watches.get(device);
+  if (known) return known;
+  const made: Watch = { waiting: new Set(), loss: undefined };
+  watches.set(device, made);
+  void device.lost.then((info) => {
+    made.loss = deviceLost(info.reason, info.message);
+    for (const tell of made.waiting) tell(made.loss);
+    made.waiting.clear();
+  });
+  return made;
 }
 
 /** Throws if the device is known to be lost. */
 async function checkLost(device: GPUDevice): Promise<void> {
+  const watched = watch(device);
   // A loss that happened already tells those who wait within a few turns.
-  for (let n = 0; n < 4; n++) await Promise.resolve();
-  const info = losses.get(device);
-  if (info) throw deviceLost(info.reason, info.message);
+  for (let n = 0; n < 4 && !watched.loss; n++) await Promise.resolve();
+  if (watched.loss) throw watched.loss;
 }
 
 /** Fails as soon as the device is lost, instead of waiting for what will never come. */
 export function untilLost<T>(device: GPUDevice, work: Promise<T>): Promise<T> {
-  const lost = device.lost.then((info): never => {
-    throw deviceLost(info.reason, info.message);
+  const watched = watch(device);
+  return new Promise<T>((resolve, reject) => {
+    if (watched.loss) reject(watched.loss);
+    watched.waiting.add(reject);
+    work.then(resolve, reject).finally(() => watched.waiting.delete(reject));
   });
-  return Promise.race([work, lost]);
 }
 
 /**
@@ -33,7 +46,6 @@ export function untilLost<T>(device: GPUDevice, work: Promise<T>): Promise<T> {
  * fails as `device-lost`.
  */
 export async function guarded<T>(device: GPUDevice, work: () => Promise<T>): Promise<T> {
-  watch(device);
   await checkLost(device);
   try {
     return await untilLost(device, work());

@@ -1,7 +1,7 @@
 // Every typed error, what it says, and that the device runs the next program as if nothing had been.
 
 import test from 'ava';
-import { int, lt, make, parameter, read, ZERO } from '../../compiler/ir/build.js';
+import { eq, int, lt, make, mod, parameter, read, ZERO } from '../../compiler/ir/build.js';
 import { openDevice, type OpenedDevice } from '../../runtime/node/index.js';
 import { encode, isAttncError, prepare, run, type Bindings, type ErrorKind } from '../../runtime/index.js';
 import type { HostTensors, Program, TensorBinding } from '../../runtime/index.js';
@@ -316,6 +316,12 @@ const CASES: Readonly<Record<string, Case>> = {
       uniforms: [{ name: 'x', type: 'u32', source: { kind: 'plan', part: 'nothing' } }],
     }),
     given: small,
+  },
+  'a pattern that nothing bounds': {
+    kind: 'dense-budget',
+    says: /rule 'all' would test 1000000000000 pairs one by one, past the budget of 17179869184; pass --allow-dense/,
+    program: handProgram({ when: eq(mod(make('mul', 'int', [I, J]), int(7)), int(3)), dim: 4 }),
+    given: { ...qkv({ queries: 1_000_000, dim: 4 }) },
   },
   'another version of program': {
     kind: 'usage',
