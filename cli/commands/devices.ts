@@ -1,0 +1,84 @@
+import { Command } from 'commander';
+import { isAttncError, type AttncError } from '../../runtime/errors.js';
+import { action } from '../action.js';
+import { diagnosticsOption, jsonOption } from '../options.js';
+import { STATUS, type DiagnosticsFormat, type Session } from '../session.js';
+import { listed } from '../text.js';
+import type { ListedDevice } from '../../runtime/node/index.js';
+
+interface Options {
+  readonly device?: string;
+  readonly json?: boolean;
+  readonly diagnostics: DiagnosticsFormat;
+}
+
+interface Taken {
+  readonly name: string;
+  readonly kind: string;
+  readonly why: string;
+}
+
+export function devicesCommand(session: Session): Command {
+  return new Command('devices')
+    .description('List the devices that programs can run on, and which one is taken and why.')
+    .option(
+      '--device <name>',
+      'gpu, lavapipe, swiftshader, null, or part of a name: which one would that be?',
+    )
+    .addOption(jsonOption())
+    .addOption(diagnosticsOption())
+    .addHelpText('after', '\nExample:\n  $ attnc devices --device swiftshader')
+    .action((options: Options) => action(session, devices)(session, options));
+}
+
+async function devices(session: Session, options: Options): Promise<number> {
+  const { listDevices, openDevice } = await import('../../runtime/node/index.js');
+  session.progress.step('looking for devices');
+  let taken: Taken | undefined;
+  let problem: AttncError | undefined;
+  try {
+    const { name, kind, why, close } = await openDevice({ device: options.device });
+    close();
+    taken = { name, kind, why };
+  } catch (error) {
+    if (!isAttncError(error, 'no-adapter')) throw error;
+    problem = error;
+  }
+  const list = await listDevices();
+  session.progress.clear();
+  if (options.json) {
+    session.io.stdout.write(`${JSON.stringify({ taken: taken ?? null, ...list }, undefined, 2)}\n`);
+  } else {
+    if (taken)
+      session.io.stdout.write(
+        `${listed([
+          ['taken', taken.name],
+          ['why', taken.why],
+        ])}\n`,
+      );
+    session.io.stdout.write(list.devices.map((d) => `${deviceText(d)}\n`).join(''));
+    session.io.stdout.write(list.empty.map((e) => `${e.source}: nothing (${e.reason})\n`).join(''));
+  }
+  return problem ? session.error(problem) : STATUS.done;
+}
+
+function deviceText(d: ListedDevice): string {
+  const names = Object.entries(d.features);
+  const has = names.filter(([, there]) => there).map(([name]) => name);
+  const lacks = names.filter(([, there]) => !there).map(([name]) => name);
+  const sizes = d.subgroupSizes
+    ? `subgroups of ${[...new Set(d.subgroupSizes)].join(' to ')}`
+    : 'no subgroups';
+  const matrices = d.matrixConfigs.map(
+    (c) => `${c.m}×${c.n}×${c.k} ${c.componentType}→${c.resultComponentType}`,
+  );
+  const limits = Object.entries(d.limits).map(([name, value]) => `${name} ${value.toLocaleString('en')}`);
+  const rows: [string, string][] = [
+    ['  kind', `${d.kind}, from ${d.source}`],
+    ['  has', [...has, sizes].join(', ')],
+    ['  lacks', lacks.length === 0 ? 'nothing of interest' : lacks.join(', ')],
+    ...(matrices.length > 0 ? [['  matrices', matrices.join(', ')] as [string, string]] : []),
+    ['  limits', limits.join(', ')],
+  ];
+  return `${d.name}\n${listed(rows)}`;
+}

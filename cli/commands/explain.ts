@@ -1,0 +1,114 @@
+import { Command } from 'commander';
+import { action } from '../action.js';
+import type { Explanation, PassSummary } from '../explain.js';
+import { load } from '../load.js';
+import {
+  addPatternOptions,
+  addShapeOptions,
+  diagnosticsOption,
+  jsonOption,
+  type PatternOptions,
+  type ShapeOptions,
+} from '../options.js';
+import { STATUS, type DiagnosticsFormat, type Session } from '../session.js';
+import { count, listed, milliseconds, percent, scaled } from '../text.js';
+import { prepareWork, readTask, shapeSummary, type Work } from '../work.js';
+import { patternSummary } from './run.js';
+
+interface Options extends PatternOptions, ShapeOptions {
+  readonly json?: boolean;
+  readonly diagnostics: DiagnosticsFormat;
+}
+
+export function explainCommand(session: Session): Command {
+  const command = new Command('explain')
+    .description('Say what a pattern costs at a length: edges, tiles, waste, work, memory, passes, planning.')
+    .argument('<file>', 'a .attn file or a compiled program; - reads standard input');
+  addPatternOptions(command);
+  addShapeOptions(command);
+  return command
+    .addOption(jsonOption())
+    .addOption(diagnosticsOption())
+    .addHelpText(
+      'after',
+      '\nTables that no --input holds are made up, and said to be; at large lengths the counts come from a sample.\n' +
+        '\nExample:\n  $ attnc explain samples/longformer.attn --length 1_000_000 --heads 8',
+    )
+    .action(action(session, (file: string, options: Options) => explainFile(session, file, options)));
+}
+
+async function explainFile(session: Session, file: string, options: Options): Promise<number> {
+  const loaded = await load(session, file);
+  const task = await readTask(loaded, options);
+  const work = await prepareWork(session, loaded, options, task, true);
+  const { explain } = await import('../explain.js');
+  const found = explain(session, work);
+  session.progress.clear();
+  session.io.stdout.write(options.json ? toJson(work, found) : explanationText(work, found));
+  return STATUS.done;
+}
+
+function toJson(work: Work, e: Explanation): string {
+  const { shape, queries, keys, valueDim } = work.bound.binding;
+  const parameters = Object.fromEntries(work.program.parameters.map((p) => [p.name, p.value]));
+  const { batch, heads, keyHeads, dim, grid } = shape;
+  const sizes = { batch, heads, keyHeads, queries, keys, dim, valueDim, grid };
+  const { planning, ...rest } = e;
+  const json = {
+    parameters,
+    shape: sizes,
+    ...rest,
+    planning: { ...planning, milliseconds: planning.milliseconds ?? null },
+  };
+  return `${JSON.stringify(json, undefined, 2)}\n`;
+}
+
+function explanationText(work: Work, e: Explanation): string {
+  const { sampled, total } = e.counted;
+  const estimated = e.edges.exact ? '' : ' (estimated)';
+  const bytes = Object.entries(e.bytes).map(([name, n]) => `${name} ${scaled(n, 'B')}`);
+  const lines: [string, string][] = [
+    ['shape', shapeSummary(work.bound.binding)],
+    ...(e.madeUp.length > 0 ? [['made up', e.madeUp.join('; ')] as [string, string]] : []),
+    [
+      'edges',
+      `${count(e.edges.sum)}, ${count(e.edges.distinct)} distinct pairs, density ${percent(e.edges.density)}${estimated}`,
+    ],
+    [
+      'tiles',
+      `${count(e.tiles.full)} full (${percent(e.tiles.share)}), ${count(e.tiles.partial)} partial` +
+        (e.counted.exact ? '' : `, counted on ${count(sampled)} of ${count(total)} query tiles`),
+    ],
+    ['pairs issued', `${count(e.issued)}, waste ${e.edges.sum === 0 ? '–' : `${e.waste.toPrecision(3)} ×`}`],
+    ['work', `${scaled(e.flops.needed, 'FLOP')} needed, ${scaled(e.flops.issued, 'FLOP')} issued`],
+    ['bytes', bytes.join(', ')],
+    ['schedule', `${e.schedule}${e.schedules.length > 1 ? ` (of ${e.schedules.join(', ')})` : ''}`],
+    ...e.passes.map((p, n): [string, string] => [`pass ${n + 1}`, passText(p)]),
+    ['planning', planningText(e)],
+    ...(e.fallbacks.length === 0
+      ? [['tests pairs', 'no rule falls back to testing all pairs'] as [string, string]]
+      : e.fallbacks.map((f): [string, string] => [
+          'tests pairs',
+          `\`${f.sources.join('; ')}\` (${f.labels.join(', ')}) tests ${count(f.pairs)} pairs one by one, ` +
+            `${percent(f.share)} of all: nothing bounds where its keys lie`,
+        ])),
+    ['longest', `${count(e.maxLength)} keys with these parameters`],
+  ];
+  return `${patternSummary(work)}\n${listed(lines)}`;
+}
+
+function passText(p: PassSummary): string {
+  const keys = p.segments.map((s) => {
+    const tiles = p.kind === 'gather' ? '' : `, ${count(s.full)} full, ${count(s.partial)} partial`;
+    return `keys by ${s.keys} for ${s.labels.join(', ')}${tiles}`;
+  });
+  const planner = { kernel: ', planned by the kernel', host: ', planned on the host', none: '' }[p.plan];
+  return `${p.kind} of ${p.queries}${planner}; ${keys.join('; ')}`;
+}
+
+function planningText({ planning }: Explanation): string {
+  const { steps, kernelSteps } = planning;
+  const time = planning.milliseconds === undefined ? 'not tried here' : milliseconds(planning.milliseconds);
+  const kernel = kernelSteps === 0 ? '' : `; ${count(kernelSteps)} steps in kernels`;
+  return `${count(steps)} steps on the host, ${time}${kernel}`;
+}

@@ -1,0 +1,187 @@
+import { dirname, extname } from 'node:path';
+import { stat } from 'node:fs/promises';
+import { Command, Option } from 'commander';
+import { parameterValue } from '../../compiler/print/edges.js';
+import { fileAccess, unsupportedFile, usageError } from '../../runtime/errors.js';
+import { writeTensors } from '../../runtime/files/node.js';
+import type { DType, Tensor } from '../../runtime/tensor.js';
+import type { RunResult } from '../../runtime/run.js';
+import { action } from '../action.js';
+import { openFor } from '../device.js';
+import { checkDense } from '../fallback.js';
+import { load } from '../load.js';
+import {
+  addDeviceOptions,
+  addPatternOptions,
+  addShapeOptions,
+  diagnosticsOption,
+  jsonOption,
+  type PatternOptions,
+  type ShapeOptions,
+} from '../options.js';
+import { scheduleFor } from '../schedule.js';
+import { STATUS, type DiagnosticsFormat, type Session } from '../session.js';
+import { count, listed, milliseconds, scaled } from '../text.js';
+import { prepareWork, readTask, shapeSummary, tensorsOf, type Work } from '../work.js';
+
+interface Options extends PatternOptions, ShapeOptions {
+  readonly random?: boolean;
+  readonly dtype?: DType;
+  readonly output?: string;
+  readonly device?: string;
+  readonly allowDense?: boolean;
+  readonly json?: boolean;
+  readonly diagnostics: DiagnosticsFormat;
+}
+
+export const dtypeOption = (): Option =>
+  new Option('--dtype <type>', 'element type of random tensors (default: f32)').choices([
+    'f32',
+    'f16',
+    'bf16',
+  ]);
+
+export function runCommand(session: Session): Command {
+  const command = new Command('run')
+    .description('Run a pattern on tensors, from a file or random.')
+    .argument('<file>', 'a .attn file or a compiled program; - reads standard input')
+    .option('--random', 'make up q, k, v and missing tables; takes --length')
+    .option('-o, --output <file>', 'write out and lse to this .safetensors file (.npy: out only)');
+  addPatternOptions(command);
+  addShapeOptions(command).addOption(dtypeOption());
+  addDeviceOptions(command);
+  return command
+    .addOption(jsonOption())
+    .addOption(diagnosticsOption())
+    .addHelpText(
+      'after',
+      '\nTensors: q [batch, heads, queries, head size]; k, v [batch, key heads, keys, head size]; the tables that the\n' +
+        'pattern reads, by name; NAME.row_ptr and NAME.col_idx for graphs; lengths.queries and lengths.keys [batch]\n' +
+        'where sequences differ in length.\n' +
+        '\nExample:\n  $ attnc run samples/longformer.attn --random --length 4096 -o out.safetensors',
+    )
+    .action(action(session, (file: string, options: Options) => run(session, file, options)));
+}
+
+async function run(session: Session, file: string, options: Options): Promise<number> {
+  if (options.output !== undefined) await checkOutput(options.output);
+  if (!options.random && options.input === undefined) {
+    throw usageError('there are no tensors to run on', 'give --input FILE, or --random --length N');
+  }
+  const loaded = await load(session, file);
+  const task = await readTask(loaded, options);
+  if (!task.hasTensors && !options.random) {
+    throw usageError('--input holds no q, k and v', 'add the file that does, or --random --length N');
+  }
+  const work = await prepareWork(session, loaded, options, task, options.random === true);
+  const { program, bound } = work;
+  if (!options.allowDense) {
+    const { shape } = bound.binding;
+    checkDense(scheduleFor(program, shape, bound.inputs.host), shape, bound.inputs.host);
+  }
+  session.progress.step('making up tensors');
+  const tensors = tensorsOf(work, options.dtype ?? 'f32');
+  const { run: runOnDevice } = await import('../../runtime/run.js');
+  const opened = await openFor(session, options.device, [program]);
+  try {
+    session.progress.step('running', opened.name);
+    const start = performance.now();
+    const result = await runOnDevice(opened.device, program, tensors);
+    const total = performance.now() - start;
+    if (options.output !== undefined) await write(options.output, result, program.name);
+    session.progress.clear();
+    report(session, work, opened, result, total, options);
+  } finally {
+    opened.close();
+  }
+  return STATUS.done;
+}
+
+/** Before the work, not after it. */
+async function checkOutput(file: string): Promise<void> {
+  const extension = extname(file).toLowerCase();
+  if (extension !== '.safetensors' && extension !== '.npy') {
+    throw unsupportedFile(
+      file,
+      'results are written as .safetensors or .npy',
+      'choose one of these extensions',
+    );
+  }
+  const folder = await stat(dirname(file)).catch(() => undefined);
+  if (!folder?.isDirectory()) throw fileAccess(file, 'there is no such folder');
+}
+
+async function write(file: string, { out, lse }: RunResult, pattern: string): Promise<void> {
+  const tensors = new Map<string, Tensor>([['out', out]]);
+  if (extname(file).toLowerCase() !== '.npy') tensors.set('lse', lse);
+  await writeTensors(file, tensors, { pattern });
+}
+
+function report(
+  session: Session,
+  work: Work,
+  device: { readonly name: string; readonly kind: string; readonly why: string },
+  { out, lse, stats }: RunResult,
+  total: number,
+  options: Options,
+): void {
+  const { program, bound, madeUp, task } = work;
+  const empty = lse.data.reduce((n, x) => n + (x === -Infinity ? 1 : 0), 0);
+  const made = [...(task.hasTensors ? [] : [`q, k, v (seed ${task.seed})`]), ...madeUp];
+  if (options.json) {
+    const { shape, queries, keys, valueDim } = bound.binding;
+    const result = {
+      pattern: program.name,
+      device: { name: device.name, kind: device.kind, why: device.why },
+      shape: {
+        ...shape,
+        parameters: Object.fromEntries(shape.parameters),
+        rows: queries,
+        columns: keys,
+        valueDim,
+      },
+      out: out.shape,
+      lse: lse.shape,
+      rowsWithoutEdges: empty,
+      madeUp: made,
+      stats,
+      totalMilliseconds: total,
+      output: options.output ?? null,
+    };
+    session.io.stdout.write(`${JSON.stringify(result, undefined, 2)}\n`);
+    return;
+  }
+  const lines: [string, string][] = [
+    ['pattern', patternSummary(work)],
+    ['shape', shapeSummary(bound.binding)],
+    ['device', `${device.name}, ${device.kind}`],
+    [
+      'kernels',
+      `${stats.kernels.join(', ')} (${stats.family}, schedule ${stats.schedule}), ${count(stats.workgroups)} workgroups` +
+        (stats.splits > 1 ? `, keys in ${stats.splits} parts` : ''),
+    ],
+    [
+      'time',
+      `${milliseconds(stats.deviceMilliseconds)} on the device, ${milliseconds(stats.planMilliseconds)} planning, ` +
+        `${milliseconds(total)} in all`,
+    ],
+    [
+      'memory',
+      `${scaled(stats.uploadedBytes, 'B')} of tensors, ${scaled(stats.temporaryBytes, 'B')} temporary`,
+    ],
+    ...(made.length > 0 ? [['made up', made.join('; ')] as [string, string]] : []),
+    ['out', `[${out.shape.join(', ')}], lse [${lse.shape.join(', ')}], ${count(empty)} rows without an edge`],
+    ...(options.output === undefined ? [] : [['written', options.output] as [string, string]]),
+  ];
+  session.io.stdout.write(listed(lines));
+}
+
+/** `longformer: window = 256, globals = 64` */
+export function patternSummary({ program, bound }: Work): string {
+  const { parameters } = bound.binding.shape;
+  const values = program.parameters.map((p) => {
+    const value = parameters.get(p.name);
+    return `${p.name} = ${parameterValue(value === undefined ? p : { ...p, value })}`;
+  });
+  return values.length === 0 ? program.name : `${program.name}: ${values.join(', ')}`;
+}
