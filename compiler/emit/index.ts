@@ -1,4 +1,3 @@
 // Schedules printed as WGSL kernels.
 
-export { emitVariant } from './variant.js';
-export type { Target } from './target.js';
+export { emitVariant, type EmitInfo } from './variant.js';

@@ -95,7 +95,7 @@ function emitScore(shader: Shader, target: Target, layout: Layout): readonly str
       if (!any(bad)) {
         return scores;
       }
-      if (any(bad && (bits != vec4<u32>(NEGATIVE_INFINITY_BITS)))) {
+      if (any(bad & (bits != vec4<u32>(NEGATIVE_INFINITY_BITS)))) {
         atomicOr(&poisoned[row >> 5u], 1u << (row & 31u));
       }
       return select(scores, vec4<f32>(LOWEST), bad);

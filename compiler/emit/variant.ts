@@ -1,3 +1,4 @@
+import type { Pattern } from '../ir/edges.js';
 import type { Kernel, Variant } from '../ir/program.js';
 import type { Schedule } from '../ir/schedule.js';
 import { emitGatherKernel } from './gather-kernel.js';
@@ -12,11 +13,24 @@ import { identifier } from './wgsl.js';
 const PREFILL_ROWS = 64;
 const DECODE_ROWS = 16;
 
+export interface EmitInfo {
+  /** Head sizes of q and k, and of v: multiples of 8 from 16 to 256. */
+  readonly dim: number;
+  readonly valueDim: number;
+  readonly pattern: Pattern;
+}
+
+function targetOf({ dim, valueDim, pattern }: EmitInfo): Target {
+  const { inputs, parameters, score, mix, grid, align } = pattern;
+  return { dim, valueDim, inputs, parameters, score, mix, axes: grid?.length ?? 0, align };
+}
+
 /**
  * Prints a schedule as WGSL: the `portable` family, f32 within WebGPU's default limits. The kernels run in the order
  * given; of a pass's kernels either `tiles` runs or `decode` and `merge`.
  */
-export function emitVariant(schedule: Schedule, index: number, target: Target): Variant {
+export function emitVariant(schedule: Schedule, index: number, info: EmitInfo): Variant {
+  const target = targetOf(info);
   const { passes } = schedule;
   const hasSink = target.mix.sink !== undefined;
   const single = passes.length === 1 && passes[0].complete;

@@ -1,0 +1,61 @@
+// Every kernel of every schedule is valid WGSL within WebGPU's default limits, and reads well.
+
+import test from 'ava';
+import type { Kernel } from '../../compiler/ir/program.js';
+import { validateWgsl } from '../../runtime/node/index.js';
+import { CASES } from './patterns.js';
+import { programFor } from './programs.js';
+
+/** Bytes of workgroup memory that the declarations take. */
+function workgroupBytes(wgsl: string): number {
+  const sizes: Readonly<Record<string, number>> = {
+    'vec4<f32>': 16,
+    i32: 4,
+    u32: 4,
+    f32: 4,
+    'atomic<u32>': 4,
+  };
+  let bytes = 0;
+  for (const [, type] of wgsl.matchAll(/^var<workgroup> \w+: (.*);$/gm)) {
+    const array = /^array<(.*), (\d+)>$/.exec(type);
+    const element = sizes[array ? array[1] : type];
+    if (element === undefined) throw new Error(`unknown type ${type}`);
+    bytes += Math.ceil((element * Number(array?.[2] ?? 1)) / 16) * 16;
+  }
+  return bytes;
+}
+
+async function problems(kernel: Kernel): Promise<readonly string[]> {
+  const found = await validateWgsl(kernel.wgsl, { features: [], entryPoints: [kernel.entry] });
+  return found.map((m) => {
+    const line = kernel.wgsl.split('\n')[m.line - 1] ?? '';
+    return `${kernel.name}:${m.line}:${m.column} ${m.message} in ${line}`;
+  });
+}
+
+for (const { pattern } of CASES) {
+  test(`valid within the default limits: ${pattern.name}`, async (t) => {
+    for (const variant of programFor(pattern, 24, 72).variants) {
+      for (const kernel of variant.kernels) {
+        t.deepEqual(await problems(kernel), []);
+        t.true(workgroupBytes(kernel.wgsl) <= 16384, `${kernel.name}: ${workgroupBytes(kernel.wgsl)} bytes`);
+        t.notRegex(kernel.wgsl, / $/m);
+        t.notRegex(kernel.wgsl, /\n\n\n|undefined|NaN,|\[object/);
+        const storage = kernel.bindings.filter((b) => b.access !== 'uniform');
+        t.true(storage.length <= 8);
+        for (const b of kernel.bindings) t.true(kernel.wgsl.includes(`@binding(${b.binding})`));
+        for (const u of kernel.uniforms) t.true(kernel.wgsl.split(`shape.${u.name}`).length > 1, u.name);
+      }
+    }
+  });
+}
+
+test('every head size is valid and fits', async (t) => {
+  const dense = CASES[0].pattern;
+  for (let dim = 16; dim <= 256; dim += 8) {
+    for (const kernel of programFor(dense, dim, 272 - dim).variants[0].kernels) {
+      t.deepEqual(await problems(kernel), []);
+      t.true(workgroupBytes(kernel.wgsl) <= 16384);
+    }
+  }
+});

@@ -1,0 +1,26 @@
+// Programs of given patterns, one variant for each way to schedule them.
+
+import { emitVariant } from '../../compiler/emit/index.js';
+import type { Pattern } from '../../compiler/ir/edges.js';
+import type { Program } from '../../compiler/ir/program.js';
+import { candidateSchedules } from '../../compiler/schedule/index.js';
+
+export function programFor(pattern: Pattern, dim = 16, valueDim = dim): Program {
+  const schedules = candidateSchedules(pattern);
+  return {
+    format: 'attnc-program',
+    version: 1,
+    name: pattern.name,
+    doc: undefined,
+    dim,
+    valueDim,
+    parameters: pattern.parameters,
+    inputs: pattern.inputs,
+    pattern,
+    score: pattern.score,
+    mix: pattern.mix,
+    schedules,
+    variants: schedules.map((s, n) => emitVariant(s, n, { dim, valueDim, pattern })),
+    maxLength: 2 ** 20,
+  };
+}
