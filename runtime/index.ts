@@ -18,4 +18,5 @@ export type {
 } from './bindings.js';
 export { AttncError, errorTable, isAttncError, type ErrorKind } from './errors.js';
 export { fromNumbers, tensor, zeros, type DType, type Tensor, type TensorOf } from './tensor.js';
+export { unpackProgram } from '../compiler/ir/pack.js';
 export type { Program } from '../compiler/ir/program.js';
