@@ -15,6 +15,18 @@ const between = (lo: number, hi: number): Bounds => ({ lo, hi });
 const times = (a: number, b: number): number => (a === 0 || b === 0 ? 0 : a * b);
 
 export function boundsOf(e: Expr, ranges: ParameterRanges): Bounds {
+  const known = new Map<Expr, Bounds>();
+  const go = (x: Expr): Bounds => {
+    const before = known.get(x);
+    if (before) return before;
+    const bounds = compute(x, ranges, go);
+    known.set(x, bounds);
+    return bounds;
+  };
+  return go(e);
+}
+
+function compute(e: Expr, ranges: ParameterRanges, of: (e: Expr) => Bounds): Bounds {
   if (e.type === 'bool') return between(0, 1);
   switch (e.op) {
     case 'const':
@@ -30,7 +42,7 @@ export function boundsOf(e: Expr, ranges: ParameterRanges): Bounds {
       break;
   }
   if (!('args' in e)) return ANY;
-  const args = e.args.map((a) => boundsOf(a, ranges));
+  const args = e.args.map(of);
   const [a, b, c] = args;
   switch (e.op) {
     case 'add':

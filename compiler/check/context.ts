@@ -41,6 +41,8 @@ export interface Lowering {
   readonly used: Set<string>;
   /** Names of `edges` inputs whose weight is read. */
   readonly weighted: Set<string>;
+  /** Depths of the expressions that names stand for. */
+  readonly depths: Map<Expr, number>;
   /** Variables by name, so that equal ones are one node. */
   readonly variables: Map<string, Expr>;
   /** The grid and the alignment agreed on, by the top pattern or what it includes. */

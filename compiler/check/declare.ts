@@ -1,8 +1,9 @@
 import type { Name } from '../../grammar/ast.js';
+import { argsOf, type Expr } from '../ir/expr.js';
 import { spanKey, type Env } from './context.js';
 import { isFunction } from './calls.js';
 import { isBuiltIn, lookup, type Binding } from './scope.js';
-import type { Value } from './values.js';
+import { UNKNOWN, type Value } from './values.js';
 
 /** Adds a name to the scope, unless it is built in or visible already. */
 export function declare(env: Env, binding: Binding): void {
@@ -30,7 +31,30 @@ export function declare(env: Env, binding: Binding): void {
 
 export function declareLet(env: Env, name: Name, value: Value, varies: boolean): void {
   env.body.declared.push({ what: 'name', name });
-  declare(env, { kind: 'let', name, value, varies });
+  const fits = value.kind !== 'scalar' || depthOf(env, value.expr) <= MAX_DEPTH;
+  if (!fits) {
+    env.body.report.error(
+      'ATTN2075',
+      `\`${name.text}\` stands on more than ${MAX_DEPTH} operations`,
+      name.span,
+      {
+        help: 'each name in the chain of `let` counts with all that it stands for',
+      },
+    );
+  }
+  declare(env, { kind: 'let', name, value: fits ? value : UNKNOWN, varies });
+}
+
+/** Operations inside each other; what walks expressions recursively relies on it. */
+const MAX_DEPTH = 1_000;
+
+function depthOf(env: Env, e: Expr): number {
+  const { depths } = env.body.lowering;
+  const known = depths.get(e);
+  if (known !== undefined) return known;
+  const depth = argsOf(e).reduce((most, a) => Math.max(most, depthOf(env, a)), 0) + 1;
+  depths.set(e, depth);
+  return depth;
 }
 
 /** Warns of what nothing reads. */

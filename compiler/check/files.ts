@@ -106,6 +106,9 @@ function includesOf(items: readonly ItemAst[]): readonly IncludeAst[] {
   });
 }
 
+/** Includes inside each other. */
+const MAX_NESTING = 100;
+
 /** Included patterns first. Those that include themselves are reported and count as broken. */
 function orderByIncludes(
   patterns: ReadonlyMap<string, PatternAst>,
@@ -131,6 +134,9 @@ function orderByIncludes(
             help: 'a pattern can include only patterns that do not lead back to it',
           },
         );
+      } else if (trail.length >= MAX_NESTING) {
+        broken.add(name);
+        report.error('ATTN2035', `more than ${MAX_NESTING} includes inside each other`, include.span);
       } else if (!done.has(target.name.text)) visit(target, [...trail, name]);
     }
     if (done.has(name)) return;

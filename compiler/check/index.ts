@@ -1,5 +1,5 @@
 /** Names, types, parameters → diagnostics, and the lowered pattern. */
 export { checkSource, type Checked, type CheckOptions } from './check-source.js';
-export { checkCodes, type CheckCode } from './codes.js';
+export type { CheckCode } from './codes.js';
 export type { Resolve } from './files.js';
 export type { Settings } from './settings.js';

@@ -16,6 +16,8 @@ import { scalar, UNKNOWN, type Value } from './values.js';
 
 /** Rules, repetitions and includes in one pattern, all together. */
 const MAX_EXPANSIONS = 10_000;
+/** An include counts as so many: it declares names and inputs besides its rules. */
+const INCLUDE = 10;
 
 /** What a walk through the items of a body collects. */
 export interface Collected {
@@ -58,7 +60,7 @@ export function lowerItems(walk: Walk, env: Env, items: readonly ItemAst[], labe
         break;
       }
       case 'include': {
-        if (expand(env, item.span)) {
+        if (expand(env, item.span, INCLUDE)) {
           const part = walk.include(env, item, labels);
           if (part) into.parts.push(part);
         }
@@ -88,10 +90,11 @@ export function lowerItems(walk: Walk, env: Env, items: readonly ItemAst[], labe
 const exhausted = (env: Env): boolean => env.body.lowering.expansions > MAX_EXPANSIONS;
 
 /** Counts one rule, repetition or include; false once there are too many. */
-function expand(env: Env, span: Span): boolean {
+function expand(env: Env, span: Span, cost = 1): boolean {
   const { lowering, report } = env.body;
-  lowering.expansions++;
-  if (lowering.expansions === MAX_EXPANSIONS + 1) {
+  const before = exhausted(env);
+  lowering.expansions += cost;
+  if (exhausted(env) && !before) {
     report.error('ATTN2035', `the pattern grows past ${MAX_EXPANSIONS} rules and repetitions`, span, {
       help: 'a condition with `in [ … ]`, `%` or a table says the same in one rule',
     });

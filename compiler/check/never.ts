@@ -1,5 +1,5 @@
 import { add, int, lt, sub, variable, ONE } from '../ir/build.js';
-import type { Expr } from '../ir/expr.js';
+import { argsOf, walk, type Expr } from '../ir/expr.js';
 import { fromLinear, linear } from '../ir/linear.js';
 import { boundsOf, type ParameterRanges } from './bounds.js';
 
@@ -52,9 +52,24 @@ export function neverHolds(conditions: readonly Expr[], ranges: ParameterRanges)
   return impossible(conditions, []);
 }
 
+/** Shared sub-expressions count each time: what is larger than this is not looked into. */
+const MAX_SIZE = 2_000;
+
+function sizeOf(root: Expr): number {
+  const sizes = new Map<Expr, number>();
+  walk([root], (e) =>
+    sizes.set(
+      e,
+      argsOf(e).reduce((sum, a) => sum + sizes.get(a)!, 1),
+    ),
+  );
+  return sizes.get(root)!;
+}
+
 function contradictory(atMostZero: readonly Expr[], ranges: ParameterRanges): boolean {
   // A sum of terms is bounded best with equal terms brought together.
-  const positive = (e: Expr): boolean => boundsOf(fromLinear(linear(e)), ranges).lo > 0;
+  const positive = (e: Expr): boolean =>
+    sizeOf(e) <= MAX_SIZE && boundsOf(fromLinear(linear(e)), ranges).lo > 0;
   if (atMostZero.some(positive)) return true;
   const limit = Math.min(atMostZero.length, 40);
   for (let a = 0; a < limit; a++) {

@@ -93,6 +93,7 @@ function createLowering(
     inputs: new Map(),
     used: new Set(),
     weighted: new Set(),
+    depths: new Map(),
     variables: new Map(),
     grid: undefined,
     align: undefined,

@@ -131,15 +131,22 @@ export function mentions(e: Expr, side: 'i' | 'j'): boolean {
   return some(e, (n) => n.op === 'var' && (n.name === side || n.name.startsWith(`${side}.`)));
 }
 
-/** Structural equality. */
+/** Nodes compared before two expressions are taken to differ: shared ones count each time they are reached. */
+const MAX_COMPARED = 10_000;
+
+/** Structural equality (of very large expressions that are not one object, false). */
 export function same(a: Expr, b: Expr): boolean {
-  if (a === b) return true;
-  if (a.op !== b.op || a.type !== b.type) return false;
-  if (a.op === 'const') return b.op === 'const' && Object.is(a.value, b.value);
-  if ('name' in a && 'name' in b && a.name !== b.name) return false;
-  const x = argsOf(a);
-  const y = argsOf(b);
-  return x.length === y.length && x.every((e, n) => same(e, y[n]));
+  let left = MAX_COMPARED;
+  const equal = (p: Expr, q: Expr): boolean => {
+    if (p === q) return true;
+    if (p.op !== q.op || p.type !== q.type || left-- <= 0) return false;
+    if (p.op === 'const') return q.op === 'const' && Object.is(p.value, q.value);
+    if ('name' in p && 'name' in q && p.name !== q.name) return false;
+    const x = argsOf(p);
+    const y = argsOf(q);
+    return x.length === y.length && x.every((e, n) => equal(e, y[n]));
+  };
+  return a === b || (a.op === b.op && a.type === b.type && equal(a, b));
 }
 
 /** Rebuilds a DAG bottom-up; `change` sees a node whose arguments are already rebuilt. */

@@ -66,3 +66,48 @@ test(`${FILES} mutated samples: no exception, and every diagnostic has its place
     `${passed} passed, ${failed} failed, ${deep} with errors of checking`,
   );
 });
+
+const chain = (length: number, next: (before: string) => string): string =>
+  Array.from({ length }, (_, n) => `let a${n + 1} = ${next(`a${n}`)}`).join('\n');
+
+/** Texts that would make a careless checker run out of stack or time. */
+const hostile: readonly (readonly [string, string, string])[] = [
+  [
+    'a long chain of names',
+    `pattern p { let a0 = i - j ${chain(5000, (a) => `${a} * j`)} i -> j when a5000 < 3 }`,
+    '2075',
+  ],
+  [
+    'squares of squares',
+    `pattern p { let a0 = i - j ${chain(60, (a) => `${a} * ${a}`)} i -> j when a60 < 3 }`,
+    '',
+  ],
+  [
+    'squares of squares, twice',
+    `pattern p { let a0 = i - j ${chain(30, (a) => `${a} * ${a}`)} let b0 = i - j ${chain(
+      30,
+      (a) => `${a} * ${a}`,
+    )
+      .replaceAll('a', 'b')
+      .replaceAll('lbt', 'let')} i -> j when a30 == b30 }`,
+    '',
+  ],
+  [
+    'includes that double',
+    `${Array.from({ length: 25 }, (_, n) => `pattern p${n} { include p${n + 1} include p${n + 1} }`).join(' ')} pattern p25 { i -> j }`,
+    '2035',
+  ],
+  [
+    'a long chain of includes',
+    `${Array.from({ length: 150 }, (_, n) => `pattern p${n} { include p${n + 1} }`).join(' ')} pattern p150 { i -> j }`,
+    '2035',
+  ],
+];
+
+for (const [name, text, code] of hostile) {
+  test(`${name} does no harm`, (t) => {
+    const { diagnostics, pattern } = checkSource({ file: 'test.attn', text });
+    t.is(pattern !== undefined, code === '');
+    t.deepEqual([...new Set(diagnostics.map((d) => d.code))], code === '' ? [] : [`ATTN${code}`]);
+  });
+}
