@@ -178,6 +178,9 @@ export function add(a: Expr, b: Expr): Expr {
     if (a.op === 'sub' && isConst(a.args[1])) return add(a.args[0], int(b.value - a.args[1].value));
     if (b.value < 0) return { op: 'sub', type: 'int', args: [a, int(-b.value)] };
   }
+  // Integers are exact: x + −y = x − y.
+  if (b.op === 'neg') return sub(a, b.args[0]);
+  if (a.op === 'neg') return sub(b, a.args[0]);
   // (x − y) + y = x, in either order.
   if (a.op === 'sub' && same(a.args[1], b)) return a.args[0];
   if (b.op === 'sub' && same(b.args[1], a)) return b.args[0];
@@ -195,7 +198,11 @@ export function sub(a: Expr, b: Expr): Expr {
   }
   if (a.op === 'add' && same(a.args[1], b)) return a.args[0];
   if (a.op === 'add' && same(a.args[0], b)) return a.args[1];
-  if (isConst(a, 0)) return { op: 'neg', type: 'int', args: [b] };
+  if (b.op === 'neg') return add(a, b.args[0]);
+  if (isConst(a, 0)) {
+    // −(x − y) = y − x
+    return b.op === 'sub' ? sub(b.args[1], b.args[0]) : { op: 'neg', type: 'int', args: [b] };
+  }
   return { op: 'sub', type: 'int', args: [a, b] };
 }
 

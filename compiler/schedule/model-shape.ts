@@ -49,7 +49,9 @@ export function modelInputs(pattern: Pattern, shape: BoundShape): BoundInputs {
   const inputs = new Map<string, BoundTable | BoundGraph>();
   for (const input of pattern.inputs) {
     if (input.type === 'edges') {
-      inputs.set(input.name, modelGraph(shape.keys[0], input.weighted));
+      const has = (axis: 'batch' | 'heads'): boolean => input.axes.some((a) => a.kind === axis);
+      const graphs = { batches: has('batch') ? shape.batch : 1, heads: has('heads') ? shape.heads : 1 };
+      inputs.set(input.name, modelGraph(shape.keys[0], graphs, input.weighted));
       continue;
     }
     const sizes = input.axes.map((a) => {
@@ -92,18 +94,20 @@ function modelTable(type: 'int' | 'float' | 'bool', sizes: readonly number[]): B
   return { kind: 'table', type, sizes: kept, data };
 }
 
-function modelGraph(tokens: number, weighted: boolean): BoundGraph {
+/** Neighbours spread evenly over the tokens, each token its own neighbour; all batches and heads share the edges. */
+function modelGraph(
+  tokens: number,
+  graphs: { readonly batches: number; readonly heads: number },
+  weighted: boolean,
+): BoundGraph {
   const degree = Math.min(DEGREE, tokens);
-  const rowPtr = new Int32Array(tokens + 1);
+  const step = Math.floor(tokens / degree);
+  const rowPtr = new Int32Array(graphs.batches * graphs.heads * (tokens + 1));
   const colIdx = new Int32Array(tokens * degree);
+  for (let at = 0; at < rowPtr.length; at++) rowPtr[at] = (at % (tokens + 1)) * degree;
   for (let a = 0; a < tokens; a++) {
-    rowPtr[a + 1] = (a + 1) * degree;
-    const columns = Array.from({ length: degree }, (_, n) => (a + n * Math.floor(tokens / degree)) % tokens);
-    colIdx.set(
-      columns.sort((x, y) => x - y),
-      a * degree,
-    );
+    for (let n = 0; n < degree; n++) colIdx[a * degree + n] = (a % step) + n * step;
   }
   const weight = weighted ? new Float32Array(colIdx.length).fill(1) : undefined;
-  return { kind: 'graph', rows: tokens, cols: tokens, batches: 1, heads: 1, rowPtr, colIdx, weight };
+  return { kind: 'graph', rows: tokens, cols: tokens, ...graphs, rowPtr, colIdx, weight };
 }
