@@ -7,13 +7,24 @@ export type Piece = string | number | readonly string[];
  * by line, empty lines are dropped, and the indentation of the first line is taken off all of them.
  */
 export function wgsl(strings: TemplateStringsArray, ...pieces: readonly Piece[]): string {
-  let text = strings[0];
+  const parts: string[] = [];
+  let lastLine = '';
+  const append = (text: string): void => {
+    parts.push(text);
+    const end = text.lastIndexOf('\n');
+    lastLine = end >= 0 ? text.slice(end + 1) : lastLine + text;
+  };
+  append(strings[0]);
   pieces.forEach((piece, n) => {
     const value = typeof piece === 'object' ? piece.join('\n') : String(piece);
-    const indent = /(?:^|\n)([ ]*)[^\n]*$/.exec(text)?.[1] ?? '';
-    text += value.replaceAll('\n', `\n${indent}`) + strings[n + 1];
+    const indent = /^ */.exec(lastLine)?.[0] ?? '';
+    append(value.replaceAll('\n', `\n${indent}`));
+    append(strings[n + 1]);
   });
-  const lines = text.split('\n').filter((line) => line.trim() !== '');
+  const lines = parts
+    .join('')
+    .split('\n')
+    .filter((line) => line.trim() !== '');
   const margin = /^ */.exec(lines[0] ?? '')?.[0].length ?? 0;
   const cut = (line: string): string => line.slice(Math.min(margin, line.search(/\S/))).trimEnd();
   return lines.map(cut).join('\n');

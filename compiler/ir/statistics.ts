@@ -205,7 +205,9 @@ const COST = { partial: 1.3, gathered: 6, launch: 300_000, mergedRow: 48 } as co
 export function costOf(schedule: Schedule, shape: BoundShape, inputs: BoundInputs): number {
   let cost = 0;
   schedule.passes.forEach((pass, n) => {
-    const counts = countPass(pass, shape, inputs, { most: 10, pairs: false });
+    // The tiles are the same however they are found, and subdivision finds large full boxes in one step.
+    const found: Pass = pass.kind === 'tiles' ? { ...pass, plan: 'host' } : pass;
+    const counts = countPass(found, shape, inputs, { most: 10, pairs: false });
     cost += COST.launch;
     if (pass.kind === 'gather') cost += counts.issued * COST.gathered;
     else cost += (counts.full + counts.partial * COST.partial) * TILE * TILE;
