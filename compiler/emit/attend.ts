@@ -51,7 +51,11 @@ export function emitBegin(layout: Layout): string {
     ${lines(layout.packs, (n) => `highest[${n}] = vec4<f32>(LOWEST);`)}
     if (thread < ${layout.rows}u) {
       query_positions[thread] = query_position(at, i32(at.tile), i32(thread));
-    }`;
+    }
+    if (thread < 2u) {
+      atomicStore(&poisoned[thread], 0u);
+    }
+    clear_flags();`;
 }
 
 export function emitAttend(layout: Layout): string {

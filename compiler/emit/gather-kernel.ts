@@ -43,6 +43,11 @@ export function emitGatherKernel(
       }
       let i = at.base + i32(at.tile);
       ${options.merge ? 'let before = lse_before(at, i);' : ''}
+      if (thread == 0u) {
+        atomicStore(&bad_query, 0u);
+        atomicStore(&bad_values, 0u);
+      }
+      workgroupBarrier();
       load_query(at, thread);
       workgroupBarrier();
       let list = neighbours(at, i);

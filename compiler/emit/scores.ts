@@ -32,7 +32,7 @@ export function emitScores(
       if (is_partial) {
         mask_tile(at, segment);
       }
-      ${target.score === undefined ? '' : 'check_scores();'}
+      check_scores();
     }`;
   const mask = wgsl`
     // Finds the edges of a partial tile.
@@ -78,14 +78,15 @@ function emitKeep(shader: Shader, target: Target, segments: readonly Segment[]):
 }
 
 function emitScore(shader: Shader, target: Target, layout: Layout): readonly string[] {
-  if (target.score === undefined) return [];
-  return [
-    scoreFunction(shader, target),
-    wgsl`
+  const own = target.score !== undefined;
+  const ofRow = wgsl`
     fn score_row(at: Place, dots: vec4<f32>, i: i32, j: vec4<i32>) -> vec4<f32> {
       return vec4<f32>(score(at, dots.x, i, j.x), score(at, dots.y, i, j.y), score(at, dots.z, i, j.z), score(at, dots.w, i, j.w));
-    }
-    // A score of NaN or +infinity reaches its row; -infinity gives no weight.
+    }`;
+  return [
+    ...(own ? [scoreFunction(shader, target), ofRow] : []),
+    wgsl`
+    // ${own ? 'A score of NaN or +infinity reaches its row; -infinity gives no weight.' : 'A product past the range of f32 reaches its row: as NaN, never as a wrong number.'}
     fn check_scores() {
       ${lines(layout.owned, (r) => `scores[${r}] = checked(scores[${r}], ${rowOf(layout, r)});`)}
     }
@@ -95,7 +96,7 @@ function emitScore(shader: Shader, target: Target, layout: Layout): readonly str
       if (!any(bad)) {
         return scores;
       }
-      if (any(bad & (bits != vec4<u32>(NEGATIVE_INFINITY_BITS)))) {
+      if (any(bad${own ? ' & (bits != vec4<u32>(NEGATIVE_INFINITY_BITS))' : ''})) {
         atomicOr(&poisoned[row >> 5u], 1u << (row & 31u));
       }
       return select(scores, vec4<f32>(LOWEST), bad);

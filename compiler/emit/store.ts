@@ -93,7 +93,8 @@ export function emitStore(shader: Shader, target: Target, options: StoreOptions)
     ) {
       let row = u32(i - at.base);
       ${options.merge ? 'let old_is_nan = (before & 0x7fffffffu) > INFINITY_BITS;' : ''}
-      let is_nan = poisoned${options.merge ? ' || old_is_nan' : ''};
+      // A sum past the range of f32 is told too.
+      let is_nan = poisoned || (bitcast<u32>(total) & INFINITY_BITS) == INFINITY_BITS${options.merge ? ' || old_is_nan' : ''};
       ${options.merge ? mergeLines : plainLines}
       let nan = vec4<f32>(bitcast<f32>(${nan}));
       let row_start = ${rowStart(shader, 'out', 'row')};

@@ -14,6 +14,8 @@ export interface DriverSource {
   readonly manifests: readonly string[] | null;
   /** Vulkan loaders that came with the drivers, whole paths. */
   readonly loaders: readonly string[];
+  /** True if it holds software devices only. */
+  readonly software: boolean;
 }
 
 /** A source that may be costly to get at (unpacking), or may turn out not to be there. */
@@ -34,7 +36,11 @@ const SWIFTSHADER_MANIFEST = 'vk_swiftshader_icd.json';
 export function driverSources(): readonly LazySource[] {
   if (process.platform !== 'linux') {
     return [
-      { name: 'system', kinds: ['gpu'], get: async () => ({ name: 'system', manifests: null, loaders: [] }) },
+      {
+        name: 'system',
+        kinds: ['gpu'],
+        get: async () => ({ name: 'system', manifests: null, loaders: [], software: false }),
+      },
     ];
   }
   return [
@@ -58,7 +64,8 @@ export async function spareLoaders(): Promise<readonly string[]> {
 /** What the environment names, else all manifests in the folders where the Vulkan loader would look, and a few more. */
 function systemDrivers(): DriverSource | string {
   const env = process.env;
-  if (env.VK_DRIVER_FILES || env.VK_ICD_FILENAMES) return { name: 'system', manifests: null, loaders: [] };
+  if (env.VK_DRIVER_FILES || env.VK_ICD_FILENAMES)
+    return { name: 'system', manifests: null, loaders: [], software: false };
   const home = homedir();
   const bases = [
     env.XDG_CONFIG_HOME || join(home, '.config'),
@@ -79,7 +86,7 @@ function systemDrivers(): DriverSource | string {
   );
   const manifests = [...byName.values()].reverse();
   if (manifests.length === 0) return 'no Vulkan driver is installed';
-  return usable({ name: 'system', manifests, loaders: [] });
+  return usable({ name: 'system', manifests, loaders: [], software: false });
 }
 
 /** Mesa's lavapipe, unpacked beside (in a checkout .ci/lavapipe does it). */
@@ -90,20 +97,30 @@ function lavapipeFolder(): DriverSource | string {
     .filter((path) => existsSync(path));
   if (manifests.length === 0) return `not there (${folders[0]})`;
   const loader = join(dirname(manifests[0]!), 'lib/libvulkan.so.1');
-  return usable({ name: 'lavapipe folder', manifests: manifests.slice(0, 1), loaders: [loader] });
+  return usable({
+    name: 'lavapipe folder',
+    manifests: manifests.slice(0, 1),
+    loaders: [loader],
+    software: true,
+  });
 }
 
 function chromiumDrivers(): DriverSource | string {
   const folder = CHROMIUM_FOLDERS.find((path) => existsSync(join(path, SWIFTSHADER_MANIFEST)));
   if (folder === undefined) return 'not installed';
   const manifests = [join(folder, SWIFTSHADER_MANIFEST)];
-  return usable({ name: 'Chromium', manifests, loaders: [join(folder, 'libvulkan.so.1')] });
+  return usable({ name: 'Chromium', manifests, loaders: [join(folder, 'libvulkan.so.1')], software: true });
 }
 
 async function packagedDrivers(): Promise<DriverSource | string> {
   const packaged = await packagedSwiftShader();
   if (typeof packaged === 'string') return packaged;
-  return usable({ name: 'npm package', manifests: [packaged.manifest], loaders: [packaged.loader] });
+  return usable({
+    name: 'npm package',
+    manifests: [packaged.manifest],
+    loaders: [packaged.loader],
+    software: true,
+  });
 }
 
 /** A worker's process.env is a copy that the Vulkan loader doesn't see, so no driver can be chosen there. */

@@ -1,7 +1,14 @@
 // Choosing a device in Node, and opening it.
 
 import { checkOffer, kindOf, nameOf, offeredFeatures, offeredLimits } from './adapter.js';
-import { requestAdapter, adapterNames, requestNullAdapter, TOGGLES, type Toggles } from './dawn.js';
+import {
+  requestAdapter,
+  adapterNames,
+  requestNullAdapter,
+  SOFTWARE_TOGGLES,
+  TOGGLES,
+  type Toggles,
+} from './dawn.js';
 import {
   driverSources,
   spareLoaders,
@@ -103,7 +110,11 @@ async function adapterIn(
   seen: Candidate[],
 ): Promise<GPUAdapter | null> {
   const toggles = {
-    enable: [...TOGGLES.enable, ...(options.toggles?.enable ?? [])],
+    enable: [
+      ...TOGGLES.enable,
+      ...(source.software ? SOFTWARE_TOGGLES : []),
+      ...(options.toggles?.enable ?? []),
+    ],
     disable: [...TOGGLES.disable, ...(options.toggles?.disable ?? [])],
   };
   const power = options.powerPreference ?? 'high-performance';
