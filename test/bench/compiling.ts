@@ -39,7 +39,7 @@ export function compileTimes(): string {
 
 /** The whole command, from starting Node to its end. */
 export function coldTimes(): string {
-  const main = fileURLToPath(new URL('../../cli/main.js', import.meta.url));
+  const main = fileURLToPath(new URL('../../bin/attnc.js', import.meta.url));
   const node = (name: string, args: readonly string[]): readonly string[] => {
     const walls: number[] = [];
     const cpus: number[] = [];
