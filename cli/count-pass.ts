@@ -33,12 +33,10 @@ export interface CountOptions {
   readonly step?: () => void;
 }
 
-interface Run {
-  readonly segment: number;
-  readonly first: number;
-  readonly count: number;
-  readonly full: boolean;
-}
+/** Query tiles to look at on each line, at least, before all lines are looked at. */
+const TILES_A_LINE = 16;
+/** Tile visits that counting may take, in all. */
+const VISITS = 2 ** 26;
 
 export function countTilePass(
   pass: TilePass,
@@ -48,52 +46,73 @@ export function countTilePass(
 ): PassCounts {
   const planner = planTiles(pass, shape, inputs);
   const keeps = pass.segments.map((s) => evaluatePairs([s.keep], shape, inputs));
-  const total = shape.batch * shape.heads * planner.classes * planner.tiles;
-  const chosen = spread(total, options.most);
+  // What doesn't differ from head to head, or batch to batch, is counted once.
+  const heads = planner.byHead ? shape.heads : 1;
+  const batches = planner.byBatch ? shape.batch : 1;
+  const repeats = (shape.batch * shape.heads) / (heads * batches);
+  const total = heads * batches * planner.classes * planner.tiles;
+  const visitsAt = (tile: number): number => {
+    const before = planner.steps();
+    planner.tile(0, 0, 0, tile, () => undefined);
+    return planner.steps() - before;
+  };
+  // Long rows of tiles are walked for fewer query tiles; the first one is often unlike the others.
+  const typical =
+    total === 0 ? 0 : Math.max(visitsAt(Math.floor(0.38 * planner.tiles)), visitsAt(planner.tiles - 1));
+  const most = Math.max(3, Math.min(options.most, Math.floor(VISITS / Math.max(1, typical))));
+  // Every line of tiles (a class of a head of a batch) has its own first and last tile.
+  const lines = spread(heads * batches * planner.classes, Math.max(3, Math.floor(most / TILES_A_LINE)));
+  const tiles = spread(planner.tiles, Math.max(3, Math.floor(most / Math.max(1, lines.length))));
+  const chosen = lines.flatMap((line) =>
+    tiles.map((t) => ({ line: line.n, tile: t.n, weight: line.weight * t.weight * repeats })),
+  );
   const counts = pass.segments.map(() => ({ full: 0, partial: 0, edges: 0 }));
   const budget = options.pairs / Math.max(1, chosen.length);
   let steps = 0;
   let exact = true;
-  for (const { n, weight } of chosen) {
+  for (const { line, tile, weight } of chosen) {
     options.step?.();
-    const tile = n % planner.tiles;
-    const cls = Math.floor(n / planner.tiles) % planner.classes;
-    const head = Math.floor(n / (planner.tiles * planner.classes)) % shape.heads;
-    const batch = Math.floor(n / (planner.tiles * planner.classes * shape.heads));
+    const cls = line % planner.classes;
+    const head = Math.floor(line / planner.classes) % heads;
+    const batch = Math.floor(line / (planner.classes * heads));
     const queries = planner.queryPositions(batch, head, cls, tile);
-    const runs: Run[] = [];
     const before = planner.steps();
-    planner.tile(batch, head, cls, tile, (segment, first, count, full) => {
-      runs.push({ segment, first, count, full });
+    let partial = 0;
+    planner.tile(batch, head, cls, tile, (segment, _, count, full) => {
+      const c = counts[segment];
+      if (full) {
+        c.full += count * weight;
+        c.edges += count * TILE * queries.length * weight;
+      } else {
+        c.partial += count * weight;
+        partial += count;
+      }
     });
     steps += (planner.steps() - before) * weight;
+    if (partial === 0) continue;
 
-    const partial = runs.reduce((sum, r) => sum + (r.full ? 0 : r.count), 0);
-    // Every so many partial tiles are looked into, with a step that no pattern's period divides for long.
+    // Past the budget only every so many partial tiles are looked into.
     const step = Math.max(1, (partial * TILE * queries.length) / Math.max(1, budget));
     if (step > 1) exact = false;
     let next = 0;
     let seen = 0;
-    for (const run of runs) {
-      const c = counts[run.segment];
-      if (run.full) {
-        c.full += run.count * weight;
-        c.edges += run.count * TILE * queries.length * weight;
-        continue;
-      }
-      c.partial += run.count * weight;
-      const keep = keeps[run.segment];
-      for (let t = run.first; t < run.first + run.count; t++, seen++) {
+    const sample: [segment: number, tile: number][] = [];
+    planner.tile(batch, head, cls, tile, (segment, first, count, full) => {
+      if (full) return;
+      for (let t = first; t < first + count; t++, seen++) {
         if (seen < next) continue;
         next += step;
-        const keys = planner.keyPositions(run.segment, batch, head, cls, t);
-        let edges = 0;
-        for (const i of queries) {
-          keep.row(batch, head, i);
-          for (const j of keys) edges += keep.at(j);
-        }
-        c.edges += edges * weight * step;
+        sample.push([segment, t]);
       }
+    });
+    for (const [segment, t] of sample) {
+      const keys = planner.keyPositions(segment, batch, head, cls, t);
+      let edges = 0;
+      for (const i of queries) {
+        keeps[segment].row(batch, head, i);
+        for (const j of keys) edges += keeps[segment].at(j);
+      }
+      counts[segment].edges += edges * weight * step;
     }
   }
   return { segments: counts, steps, sampled: chosen.length, total, exact: exact && chosen.length === total };

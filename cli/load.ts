@@ -32,11 +32,25 @@ export async function load(session: Session, file: string): Promise<Loaded> {
   }
   const { unpackProgram } = await import('../compiler/ir/pack.js');
   try {
-    return { kind: 'program', source, program: unpackProgram(source.text) };
+    const program = unpackProgram(source.text);
+    if (!isWhole(program)) throw new SyntaxError('parts of it are missing');
+    return { kind: 'program', source, program };
   } catch (error) {
     const why = error instanceof SyntaxError ? error.message.split('\n')[0] : String(error);
     throw brokenFile(source.file, `it is no compiled program: ${why}`);
   }
+}
+
+/** Has it the parts that a program has? Files are written by anyone. */
+function isWhole(program: Program): boolean {
+  const has = (value: unknown, ...names: string[]): boolean =>
+    typeof value === 'object' && value !== null && names.every((n) => Object.hasOwn(value, n));
+  return (
+    has(program, 'name', 'dim', 'valueDim', 'maxLength', 'pattern') &&
+    has(program.pattern, 'edges', 'align', 'mix') &&
+    [program.parameters, program.inputs, program.schedules, program.variants].every(Array.isArray) &&
+    [program.pattern.parameters, program.pattern.inputs, program.pattern.checks].every(Array.isArray)
+  );
 }
 
 export interface Sizes {

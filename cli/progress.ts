@@ -6,7 +6,7 @@ const PATIENCE = 1000;
 const PACE = 100;
 
 /**
- * What long work is at: on a terminal a line that changes, elsewhere one plain line for each stage. Nothing for the
+ * What long work is at: on a terminal a line that changes, elsewhere one plain line. Nothing for the
  * first second.
  */
 export interface Progress {
@@ -23,7 +23,7 @@ export function createProgress(io: Io, wanted: () => boolean): Progress {
   let shownAt = 0;
   let line = '';
   let stage = '';
-  let told = '';
+  let told = false;
   let visible = false;
   let timer: NodeJS.Timeout | undefined;
 
@@ -32,8 +32,8 @@ export function createProgress(io: Io, wanted: () => boolean): Progress {
     const now = performance.now();
     if (now - started < PATIENCE) return;
     if (!io.stderr.isTTY) {
-      if (told !== stage) io.stderr.write(`attnc: ${stage} …\n`);
-      told = stage;
+      if (!told) io.stderr.write(`attnc: ${stage}, this takes a while …\n`);
+      told = true;
       return;
     }
     if (now - shownAt < PACE) return;
@@ -63,7 +63,6 @@ export function createProgress(io: Io, wanted: () => boolean): Progress {
       clearInterval(timer);
       timer = undefined;
       started = undefined;
-      told = '';
     },
   };
 }

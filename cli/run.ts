@@ -22,9 +22,13 @@ export async function run(argv: readonly string[], io: Io): Promise<number> {
     // Help and the version were asked for and have been printed; `commander.help` is help for lack of a command.
     if (error.exitCode === 0) return STATUS.done;
     if (error.code === 'commander.help') return STATUS.usage;
-    const [problem, ...more] = error.message.replace(/^error: /, '').split('\n');
+    const [problem, ...more] = error.message
+      .replace(/^error: /, '')
+      .replace(/\.$/, '')
+      .split('\n');
     const hint = more.join(' ').replace(/^\(|\)$/g, '');
-    return session.error(usageError(problem, hint === '' ? 'see --help' : hint));
+    const text = problem.replace(/ argument '(.*)' is invalid\. It must be /s, ": '$1' must be ");
+    return session.error(usageError(text, hint === '' ? 'see --help' : hint));
   }
 }
 

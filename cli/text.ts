@@ -4,7 +4,7 @@ export const count = (n: number): string => Math.round(n).toLocaleString('en');
 
 /** Three digits: `1.23 GFLOP`, `456 MB`. */
 export function scaled(n: number, unit: string): string {
-  const steps = ['', 'k', 'M', 'G', 'T', 'P', 'E'];
+  const steps = ['', 'k', 'M', 'G', 'T', 'P', 'E', 'Z', 'Y'];
   let step = 0;
   let value = n;
   while (value >= 999.5 && step < steps.length - 1) {

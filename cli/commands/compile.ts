@@ -1,5 +1,5 @@
 import { mkdir, stat } from 'node:fs/promises';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { Command, Option } from 'commander';
 import type { Program } from '../../compiler/ir/program.js';
 import { fileAccess, usageError } from '../../runtime/errors.js';
@@ -154,11 +154,7 @@ async function writeProgram(
   json: boolean,
 ): Promise<void> {
   const { packProgram } = await import('../../compiler/ir/pack.js');
-  const old = await stat(folder).catch(() => undefined);
-  if (old && !old.isDirectory()) throw fileAccess(folder, 'it is not a folder');
-  await mkdir(folder, { recursive: true }).catch((error: NodeJS.ErrnoException) => {
-    throw fileAccess(folder, `the folder can't be made (${error.code ?? error.message})`, error);
-  });
+  await makeFolder(folder);
   const name = fileName(program.name);
   const texts = new Map([[join(folder, `${name}.json`), `${packProgram(program)}\n`]]);
   for (const kernel of kernels(program)) {
@@ -173,4 +169,16 @@ async function writeProgram(
       ? `${JSON.stringify({ pattern: program.name, files }, undefined, 2)}\n`
       : files.map((f) => `${f}\n`).join(''),
   );
+}
+
+/** One by one from the top: mkdir's own `recursive` never ends where a file system refuses (/proc). */
+async function makeFolder(folder: string): Promise<void> {
+  const old = await stat(folder).catch(() => undefined);
+  if (old?.isDirectory()) return;
+  if (old) throw fileAccess(folder, 'it is not a folder');
+  const parent = dirname(folder);
+  if (parent !== folder) await makeFolder(parent);
+  await mkdir(folder).catch((error: NodeJS.ErrnoException) => {
+    if (error.code !== 'EEXIST') throw fileAccess(folder, `the folder can't be made (${error.code})`, error);
+  });
 }
