@@ -1,6 +1,7 @@
 /** Rewrites every golden: `npm run golden`, then `git diff` is the review. The working folder is the package's root. */
 import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { updateDiagnosticsPage } from '../docs/diagnostics-page.js';
+import { updatePictures } from '../docs/readme.js';
 import { CASES } from '../golden/cases.js';
 import { renderCase } from '../golden/render.js';
 import { updateErrorGoldens } from './golden-errors.js';
@@ -17,6 +18,7 @@ const names = [
   ...changed.map(({ path }) => path),
   ...updateErrorGoldens(),
   ...(await updateDiagnosticsPage()),
+  ...(await updatePictures()),
 ];
 for (const name of names) console.log(`rewritten: ${name}`);
 for (const name of stale) console.log(`removed: ${name}`);
