@@ -6,14 +6,26 @@
  * - pictures: `<!-- attnc draw FILE … -->` right before an `<img src="docs/…">`; with `-` for FILE, the `attn` block above.
  */
 import { execFile } from 'node:child_process';
-import { chmodSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import {
+  chmodSync,
+  existsSync,
+  mkdtempSync,
+  readFileSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { fencedBlocks } from './pictures.js';
 
 export const readmeFile = 'README.md';
-const CLI = fileURLToPath(new URL('../../cli/main.js', import.meta.url));
+const BUILT = ['../../bin/attnc.js', '../../cli/main.js'].map((path) =>
+  fileURLToPath(new URL(path, import.meta.url)),
+);
+/** What users run: the bundle, where there is one. */
+const CLI = BUILT.find((path) => existsSync(path)) ?? BUILT[1];
 
 export interface Example {
   readonly command: string;
@@ -128,8 +140,8 @@ export async function runExamples(
     for (const example of examples) {
       const script = `exec 2>&1\n${example.command.replace(/\bnpx attnc\b/g, 'attnc')}\n`;
       const { status, stdout } = await execute('/bin/sh', ['-c', script], { cwd: folder, path });
-      // What a slow machine says of work past a second.
-      const output = stdout.replace(/^attnc: .* …\n/gm, '');
+      // What Dawn says of a driver, and attnc of work past a second.
+      const output = stdout.replace(/^(attnc: .* …|Warning: .*)\n/gm, '');
       each(example, { status, output });
     }
   } finally {
