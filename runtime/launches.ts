@@ -9,6 +9,7 @@ import { requireHost } from './bind.js';
 import { valueOf } from './bind-shape.js';
 import { AttncError, denseBudget, internalError, lengthOutOfRange } from './errors.js';
 import { inputsOf } from './input-uses.js';
+import { kernelRangeError, tooWide, type TooWide } from './kernel-range.js';
 import type { Prepared } from './prepare.js';
 
 /** Which schedule runs, and what it dispatches. */
@@ -69,13 +70,18 @@ export function chooseVariant(prepared: Prepared, bound: Bound, options: ChooseO
   };
   if (options.schedule !== undefined) {
     const forced = prepared.variants.find((v) => v.schedule === options.schedule);
+    const wide = forced && tooWide(program.schedules[forced.schedule], bound);
+    if (wide) throw kernelRangeError(wide);
     if (forced && fits(forced)) return forced;
     throw new AttncError('usage', `schedule ${options.schedule} does not fit these lengths`, {
       help: `the program has ${program.schedules.length}`,
     });
   }
-  const usable = prepared.variants.filter(fits);
-  if (usable.length === 0) throw internalError('no schedule fits these lengths');
+  const fitting = prepared.variants.filter(fits);
+  if (fitting.length === 0) throw internalError('no schedule fits these lengths');
+  const wide = fitting.map((v) => tooWide(program.schedules[v.schedule], bound));
+  const usable = fitting.filter((_, n) => wide[n] === undefined);
+  if (usable.length === 0) throw kernelRangeError(wide.find((w) => w !== undefined) as TooWide);
   if (usable.length === 1) return usable[0];
   const costs = usable.map((v) => {
     const schedule = program.schedules[v.schedule];

@@ -145,6 +145,14 @@ export type Neighbours =
 
 export type Pass = TilePass | GatherPass;
 
+/** The least and the greatest integer that a kernel computes for itself: both must fit in 32 bits at bound lengths. */
+export interface KernelRange {
+  /** Labels of the rules that it is computed for. */
+  readonly what: string;
+  readonly lo: Expr;
+  readonly hi: Expr;
+}
+
 /**
  * Passes run one after the other; each merges its part into (out, lse) of the rows that it visits. The first one is
  * complete, or an initialising kernel sets out = 0, lse = −∞ before it.
@@ -154,6 +162,7 @@ export interface Schedule {
   /** Bool over lengths, grid sizes and parameters: may this schedule be used? */
   readonly when: Expr;
   readonly passes: readonly Pass[];
+  readonly ranges: readonly KernelRange[];
 }
 
 /** What the host computes for one tile pass at bound lengths and inputs. */

@@ -16,6 +16,7 @@ import {
 import { same, type Expr } from '../ir/expr.js';
 import { makeSegment, conditionOf, type Term } from '../ir/segment.js';
 import type { GatherPass, Neighbours, Pass, Schedule, Segment, Space, TilePass } from '../ir/schedule.js';
+import { kernelRanges } from './kernel-range.js';
 import { keySpace, querySpace, refinement, type Chosen, type Shaped, type Strategy } from './spaces.js';
 
 /** A strategy carried out: terms gathered into passes by query space, and into segments by key space. */
@@ -79,7 +80,7 @@ export function buildSchedule(terms: readonly Shaped[], strategy: Strategy, axes
   });
   const passes: readonly Pass[] = [...tiles, ...gatherPasses];
   const when = strategy === 'grid' ? eq(variable('queries'), variable('keys')) : TRUE;
-  return { name: strategy, when, passes };
+  return { name: strategy, when, passes, ranges: tiles.flatMap(kernelRanges) };
 }
 
 function finishPass(

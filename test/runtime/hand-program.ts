@@ -133,6 +133,7 @@ export function handProgram(options: HandOptions = {}): Program {
       {
         name: 'rows',
         when: TRUE,
+        ranges: [],
         passes: [
           {
             kind: 'tiles',
