@@ -34,7 +34,7 @@ export interface CountOptions {
 }
 
 /** Query tiles to look at on each line, at least, before all lines are looked at. */
-const TILES_A_LINE = 16;
+const TILES_A_LINE = 4;
 /** Tile visits that counting may take, in all. */
 const VISITS = 2 ** 26;
 

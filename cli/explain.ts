@@ -67,7 +67,7 @@ export interface PassSummary {
 }
 
 /** Query tiles looked at, pairs evaluated in partial tiles, and steps past which a plan is estimated, not made. */
-const COUNT = { most: 256, pairs: 2 ** 24, steps: 2 ** 22 } as const;
+const COUNT = { most: 512, pairs: 2 ** 24, steps: 2 ** 22 } as const;
 /** Rows looked at for the number of distinct pairs; prime, so that no pattern's period keeps step with it. */
 const ROWS = 499;
 

@@ -77,11 +77,11 @@ async function compile(session: Session, file: string, options: Options): Promis
     dim,
     valueDim: options.valueSize ?? dim,
   });
+  if (folder === undefined) session.io.stdout.write(await stageText(program, options));
+  else await writeProgram(session, program, folder, options.json === true);
   if (options.pattern === undefined && loaded.names.length > 1) {
     session.note(`attnc: compiled '${program.name}' of ${loaded.names.join(', ')}; --pattern picks another`);
   }
-  if (folder === undefined) session.io.stdout.write(await stageText(program, options));
-  else await writeProgram(session, program, folder, options.json === true);
   return STATUS.done;
 }
 
