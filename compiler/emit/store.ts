@@ -43,16 +43,15 @@ export function emitStore(shader: Shader, target: Target, options: StoreOptions)
   const column = (n: number): string => (n === 0 ? 'column' : `column + ${n * options.step}u`);
   const write = (n: number): string => {
     const at = `row_start + ${column(n)}`;
-    const value = options.merge ? `${out}[${at}] * old_share + sums_${n} * share` : `sums_${n} * share`;
     const guarded = options.merge
       ? wgsl`
         // A share of 0 keeps nothing, whatever stood there.
-        var value = sums_${n} * share;
+        var value_${n} = sums_${n} * share;
         if (old_share > 0.0) {
-          value += ${out}[${at}] * old_share;
+          value_${n} += ${out}[${at}] * old_share;
         }
-        ${out}[${at}] = select(value, nan, is_nan);`
-      : `${out}[${at}] = select(${value}, nan, is_nan);`;
+        ${out}[${at}] = select(value_${n}, nan, is_nan);`
+      : `${out}[${at}] = select(sums_${n} * share, nan, is_nan);`;
     const fits = options.step * (n + 1) <= width;
     return fits
       ? guarded
