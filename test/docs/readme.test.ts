@@ -1,7 +1,7 @@
 // README is true: its commands run and print what it shows, its patterns compile, its pictures and programs are current.
 
-import { existsSync, readFileSync } from 'node:fs';
-import { dirname, join } from 'node:path';
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
+import { dirname, join, sep } from 'node:path';
 import test from 'ava';
 import { compile, packProgram, render } from '../../compiler/index.js';
 import { compare, reference } from '../../runtime/reference/index.js';
@@ -123,4 +123,15 @@ test('every file that is linked is there', (t) => {
       t.true(existsSync(join(dirname(file), link)), `${file}: ${link}`);
     }
   }
+});
+
+test('CONTRIBUTING names what is there', (t) => {
+  const text = readFileSync('CONTRIBUTING.md', 'utf8');
+  const paths = [...text.matchAll(/`((?:cli|compiler|docs|grammar|runtime|samples|test|\.ci)\/[\w./-]*)`/g)];
+  t.true(paths.length > 20);
+  for (const [, path] of paths) t.true(existsSync(path), path);
+  const folders = readdirSync('test', { recursive: true, encoding: 'utf8' })
+    .filter((name) => /\.test\.ts$/.test(name) && name.includes(sep))
+    .map((name) => name.split(sep)[0]);
+  for (const folder of new Set(folders)) t.true(text.includes(`\`${folder}\``), `test/${folder}`);
 });
