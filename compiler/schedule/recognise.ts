@@ -1,6 +1,6 @@
 import { add, all, div, int, le, lt, min, ONE, select, sub, variable, ZERO } from '../ir/build.js';
 import { boundsOf } from '../ir/bounds.js';
-import { mentions, same, type Expr } from '../ir/expr.js';
+import { mentions, same, some, type Expr } from '../ir/expr.js';
 import { fromLinear, linear, reduceModulo } from '../ir/linear.js';
 import { Cover, isInfinite } from '../ir/range.js';
 import type { Term } from '../ir/segment.js';
@@ -55,10 +55,14 @@ function coefficientOf(e: Expr, side: 'i' | 'j'): number | undefined {
   return Math.abs(mine[0].coefficient) === 1 ? mine[0].coefficient : undefined;
 }
 
+/** True if every head and batch has the same value: the number of residue classes is one for the whole dispatch. */
+const isUniform = (e: Expr): boolean =>
+  !some(e, (n) => ('name' in n && 'args' in n) || (n.op === 'var' && n.name !== 'heads' && n.name !== 'dim'));
+
 export function pairLattice(term: Term): PairLattice | undefined {
   for (const atom of term.atoms) {
     const m = modulusOf(atom);
-    if (!m) continue;
+    if (!m || !isUniform(m.modulus)) continue;
     const [ci, cj] = [coefficientOf(m.value, 'i'), coefficientOf(m.value, 'j')];
     if (ci === undefined || cj === undefined) continue;
     const rest = fromLinear({
