@@ -16,7 +16,7 @@ export interface RandomPattern {
 
 const pick = <T>(...items: readonly T[]): fc.Arbitrary<T> => fc.constantFrom(...items);
 const small = fc.integer({ min: 0, max: 9 }).map(String);
-const divisor = pick('2', '3', '4', '5', '8', '16', 'p', 'w');
+const divisor = pick('2', '3', '4', '5', '8', '16', 'p', 'w', '(head + 2)', '(keys div 9 + 1)');
 
 interface Names {
   readonly grid: boolean;
