@@ -68,11 +68,11 @@ export interface PassSummary {
 
 /** Query tiles looked at, pairs evaluated in partial tiles, and steps past which a plan is estimated, not made. */
 const COUNT = { most: 512, pairs: 2 ** 24, steps: 2 ** 22 } as const;
-/** Rows looked at for the number of distinct pairs; prime, so that no pattern's period keeps step with it. */
-const ROWS = 499;
+/** Rows looked at for the number of distinct pairs; prime, so that no pattern's period keeps step with them. */
+const ROWS = { least: 499, most: 8191, pairs: 2 ** 25 } as const;
 
 export function explain(session: Session, work: Work): Explanation {
-  const { program, bound, task } = work;
+  const { program, bound } = work;
   const { shape, queries, keys, valueDim } = bound.binding;
   const inputs = bound.inputs.host;
   const schedule = scheduleFor(program, shape, inputs);
@@ -140,7 +140,7 @@ export function explain(session: Session, work: Work): Explanation {
       shape,
     ),
     maxLength: program.maxLength,
-    madeUp: [...work.madeUp, ...(task.hasTensors ? [] : [])],
+    madeUp: work.madeUp,
   };
 }
 
@@ -179,7 +179,9 @@ function countDistinct(
   const planner = planTiles(pass, shape, inputs, 1);
   const some = evaluatePairs([lt(ZERO, multiplicity(pattern.edges))], shape, inputs);
   const rows = Math.max(0, ...shape.queries);
-  const chosen = spread(shape.batch * shape.heads * rows, ROWS);
+  const affordable = Math.floor(ROWS.pairs / Math.max(1, ...shape.keys));
+  const most = affordable >= ROWS.most ? ROWS.most : ROWS.least;
+  const chosen = spread(shape.batch * shape.heads * rows, most);
   let pairs = 0;
   for (const { n, weight } of chosen) {
     const row = n % rows;

@@ -27,7 +27,7 @@ export function fallbackOf(
   pass: number,
   shape: BoundShape,
 ): Fallback | undefined {
-  const pairs = counts.partial * TILE * TILE;
+  const pairs = Math.round(counts.partial) * TILE * TILE;
   const all = allPairs(shape);
   if (!isUnbounded(segment) || counts.partial <= counts.full || pairs < MOST * all) return undefined;
   const { labels, sources } = segment;

@@ -40,8 +40,11 @@ export async function attnc(args: string | readonly string[], around: Surroundin
   };
   const status = await run(typeof args === 'string' ? words(args) : args, io);
   const bytes = Buffer.concat(out);
-  return { status, bytes, stdout: bytes.toString(), stderr: Buffer.concat(err).toString() };
+  return { status, bytes, stdout: bytes.toString(), stderr: withoutProgress(Buffer.concat(err).toString()) };
 }
+
+/** Whether work takes longer than a second is the machine's business. */
+const withoutProgress = (text: string): string => text.replace(/^attnc: .*, this takes a while …\n/gm, '');
 
 const words = (line: string): string[] => line.split(' ').filter((w) => w !== '');
 
@@ -64,7 +67,11 @@ export function spawned(
     child.stderr.on('data', (part: Buffer) => err.push(part));
     child.on('error', reject);
     child.on('close', (status) =>
-      resolve({ status, stdout: Buffer.concat(out).toString(), stderr: Buffer.concat(err).toString() }),
+      resolve({
+        status,
+        stdout: Buffer.concat(out).toString(),
+        stderr: withoutProgress(Buffer.concat(err).toString()),
+      }),
     );
     child.stdin.on('error', () => undefined);
     child.stdin.end(stdin);
