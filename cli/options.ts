@@ -86,6 +86,13 @@ export const diagnosticsOption = (): Option =>
 
 export const jsonOption = (): Option => new Option('--json', 'print the result as JSON');
 
+export const dtypeOption = (): Option =>
+  new Option('--dtype <type>', 'element type of random tensors (default: f32)').choices([
+    'f32',
+    'f16',
+    'bf16',
+  ]);
+
 export function addPatternOptions(command: Command): Command {
   return command
     .option('--pattern <name>', 'the pattern (default: the only one, the one named like the file, the last)')

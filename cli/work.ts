@@ -1,5 +1,5 @@
 import { totalmem } from 'node:os';
-import type { Program } from '../compiler/ir/program.js';
+import { parameterValue } from '../compiler/print/edges.js';
 import { bind, type Bound } from '../runtime/bind.js';
 import { bindShape, type ShapeBinding, type TensorShapes } from '../runtime/bind-shape.js';
 import type { HostTensors, Settings as Bindings } from '../runtime/bindings.js';
@@ -160,14 +160,22 @@ function checkMemory(shapes: TensorShapes): void {
   if (bytes > 0.8 * totalmem()) throw outOfMemory(`q, k, v and out of --length ${k[2]}`, bytes);
 }
 
-/** `1 × 4 heads (1 key head), 17 queries × 129 keys, head size 64` */
+/** `batch 1, 8 heads on 2, 17 queries × 129 keys, head size 64` */
 export function shapeSummary(binding: ShapeBinding): string {
   const { batch, heads, keyHeads, dim } = binding.shape;
   const grouped = keyHeads === heads ? '' : ` on ${keyHeads}`;
   const value = binding.valueDim === dim ? '' : ` (values ${binding.valueDim})`;
   const sizes = `${binding.queries.toLocaleString('en')} queries × ${binding.keys.toLocaleString('en')} keys`;
   const grid = binding.shape.grid.length > 0 ? `, grid ${shapeText(binding.shape.grid)}` : '';
-  return `batch ${batch}, ${heads} heads${grouped}, ${sizes}, head size ${dim}${value}${grid}`;
+  return `batch ${batch}, ${heads} ${heads === 1 ? 'head' : 'heads'}${grouped}, ${sizes}, head size ${dim}${value}${grid}`;
 }
 
-export type { Program };
+/** `longformer: window = 256, globals = 64` */
+export function patternSummary({ program, bound }: Work): string {
+  const { parameters } = bound.binding.shape;
+  const values = program.parameters.map((p) => {
+    const value = parameters.get(p.name);
+    return `${p.name} = ${parameterValue(value === undefined ? p : { ...p, value })}`;
+  });
+  return values.length === 0 ? program.name : `${program.name}: ${values.join(', ')}`;
+}

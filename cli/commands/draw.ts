@@ -18,8 +18,7 @@ import type { Picture } from '../picture/index.js';
 import { scheduleFor } from '../schedule.js';
 import { STATUS, type DiagnosticsFormat, type Session } from '../session.js';
 import { count } from '../text.js';
-import { prepareWork, readTask } from '../work.js';
-import { patternSummary } from './run.js';
+import { patternSummary, prepareWork, readTask } from '../work.js';
 
 type Format = 'text' | 'svg' | 'png';
 

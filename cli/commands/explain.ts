@@ -12,8 +12,7 @@ import {
 } from '../options.js';
 import { STATUS, type DiagnosticsFormat, type Session } from '../session.js';
 import { count, listed, milliseconds, percent, scaled } from '../text.js';
-import { prepareWork, readTask, shapeSummary, type Work } from '../work.js';
-import { patternSummary } from './run.js';
+import { patternSummary, prepareWork, readTask, shapeSummary, type Work } from '../work.js';
 
 interface Options extends PatternOptions, ShapeOptions {
   readonly json?: boolean;

@@ -1,7 +1,6 @@
 import { dirname, extname } from 'node:path';
 import { stat } from 'node:fs/promises';
-import { Command, Option } from 'commander';
-import { parameterValue } from '../../compiler/print/edges.js';
+import { Command } from 'commander';
 import { fileAccess, unsupportedFile, usageError } from '../../runtime/errors.js';
 import { writeTensors } from '../../runtime/files/node.js';
 import type { DType, Tensor } from '../../runtime/tensor.js';
@@ -15,6 +14,7 @@ import {
   addPatternOptions,
   addShapeOptions,
   diagnosticsOption,
+  dtypeOption,
   jsonOption,
   type PatternOptions,
   type ShapeOptions,
@@ -22,7 +22,7 @@ import {
 import { scheduleFor } from '../schedule.js';
 import { STATUS, type DiagnosticsFormat, type Session } from '../session.js';
 import { count, listed, milliseconds, scaled } from '../text.js';
-import { prepareWork, readTask, shapeSummary, tensorsOf, type Work } from '../work.js';
+import { patternSummary, prepareWork, readTask, shapeSummary, tensorsOf, type Work } from '../work.js';
 
 interface Options extends PatternOptions, ShapeOptions {
   readonly random?: boolean;
@@ -33,13 +33,6 @@ interface Options extends PatternOptions, ShapeOptions {
   readonly json?: boolean;
   readonly diagnostics: DiagnosticsFormat;
 }
-
-export const dtypeOption = (): Option =>
-  new Option('--dtype <type>', 'element type of random tensors (default: f32)').choices([
-    'f32',
-    'f16',
-    'bf16',
-  ]);
 
 export function runCommand(session: Session): Command {
   const command = new Command('run')
@@ -174,14 +167,4 @@ function report(
     ...(options.output === undefined ? [] : [['written', options.output] as [string, string]]),
   ];
   session.io.stdout.write(listed(lines));
-}
-
-/** `longformer: window = 256, globals = 64` */
-export function patternSummary({ program, bound }: Work): string {
-  const { parameters } = bound.binding.shape;
-  const values = program.parameters.map((p) => {
-    const value = parameters.get(p.name);
-    return `${p.name} = ${parameterValue(value === undefined ? p : { ...p, value })}`;
-  });
-  return values.length === 0 ? program.name : `${program.name}: ${values.join(', ')}`;
 }

@@ -10,6 +10,7 @@ import {
   addPatternOptions,
   addShapeOptions,
   diagnosticsOption,
+  dtypeOption,
   jsonOption,
   type PatternOptions,
   type Settings,
@@ -19,8 +20,7 @@ import { scheduleFor } from '../schedule.js';
 import { STATUS, type DiagnosticsFormat, type Session } from '../session.js';
 import { count, listed, milliseconds } from '../text.js';
 import type { Finding, Verification } from '../verify.js';
-import { prepareWork, readTask, shapeSummary, type Task, type Work } from '../work.js';
-import { dtypeOption, patternSummary } from './run.js';
+import { patternSummary, prepareWork, readTask, shapeSummary, type Task, type Work } from '../work.js';
 
 interface Options extends PatternOptions, ShapeOptions {
   readonly dtype?: DType;
