@@ -1,5 +1,5 @@
 import type { Precision, Comparison, Measure, Reference, RowIndex } from '../runtime/reference/index.js';
-import { compare, pickRows, reference, TOLERANCES } from '../runtime/reference/index.js';
+import { compare, pickRows, reference } from '../runtime/reference/index.js';
 import { wrongShape, wrongType } from '../runtime/errors.js';
 import type { HostTensors } from '../runtime/bindings.js';
 import { run, type RunStats } from '../runtime/run.js';
@@ -227,5 +227,3 @@ export function findingsOf(v: Verification, work: Work): readonly Finding[] {
   };
   return [...of('oracle', v.oracle, v.sample), ...(v.file ? of('file', v.file, undefined) : [])];
 }
-
-export { TOLERANCES };

@@ -3,13 +3,12 @@ import type { Diagnostic } from '../../grammar/diagnostics.js';
 import { isAttncError } from '../../runtime/errors.js';
 import { action } from '../action.js';
 import { readSource, resolveImport } from '../files.js';
-import { diagnosticsOption, jsonOption, type Settings } from '../options.js';
+import { diagnosticsOption, jsonOption } from '../options.js';
 import { STATUS, type DiagnosticsFormat, type Session } from '../session.js';
 
 interface Options {
   readonly json?: boolean;
   readonly diagnostics: DiagnosticsFormat;
-  readonly set?: Settings;
 }
 
 interface Report {
