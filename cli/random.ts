@@ -138,7 +138,7 @@ function randomGraph(
 ): MadeUp {
   const { name, weighted } = declared;
   const random = streamOf(name, seed);
-  const extent = graphExtent(pattern, declared, binding);
+  const extent = graphExtent(pattern, declared, binding.shape);
   const rows = extent.rows ?? binding.keys;
   const columns = extent.cols ?? binding.keys;
   const graphs = extent.batches * extent.heads;

@@ -40,7 +40,7 @@ export function bindInputs(pattern: Pattern, binding: ShapeBinding, given: Input
     if (declared.type === 'edges') {
       host.set(
         name,
-        bindGraph(declared, graphParts(declared, given), graphExtent(pattern, declared, binding)),
+        bindGraph(declared, graphParts(declared, given), graphExtent(pattern, declared, binding.shape)),
       );
       continue;
     }

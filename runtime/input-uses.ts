@@ -3,7 +3,6 @@ import { argsOf, walk, type Expr } from '../compiler/ir/expr.js';
 import { baseOf, setShape, type BoundShape } from '../compiler/ir/shape.js';
 import { compileTape } from '../compiler/ir/tape.js';
 import type { GraphExtent } from './bind-graph.js';
-import type { ShapeBinding } from './bind-shape.js';
 import type { InputDeclaration } from '../compiler/ir/edges.js';
 
 /** How a pattern reads its inputs: what decides how strictly they are checked. */
@@ -29,12 +28,7 @@ export function conditionInputs(pattern: Pattern): ReadonlySet<string> {
 }
 
 /** The rows and columns that a graph needs, from how the pattern indexes it. */
-export function graphExtent(
-  pattern: Pattern,
-  declared: InputDeclaration,
-  binding: ShapeBinding,
-): GraphExtent {
-  const { shape } = binding;
+export function graphExtent(pattern: Pattern, declared: InputDeclaration, shape: BoundShape): GraphExtent {
   const rows: Expr[] = [];
   const cols: Expr[] = [];
   const score = [pattern.score, pattern.mix.sink].filter((e): e is Expr => e !== undefined);
@@ -46,8 +40,7 @@ export function graphExtent(
   const has = (axis: 'batch' | 'heads'): boolean => declared.axes.some((a) => a.kind === axis);
   return {
     rows: sizeFor(rows, shape),
-    // Where the tensors have rows past every batch's length, the graph may have them too.
-    exact: rows.every((e) => e.op === 'var') && binding.keys === Math.max(...shape.keys),
+    exact: rows.every((e) => e.op === 'var'),
     cols: sizeFor(cols, shape),
     batches: has('batch') ? shape.batch : 1,
     heads: has('heads') ? shape.heads : 1,
