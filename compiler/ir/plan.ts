@@ -2,17 +2,13 @@ import type { BoundInputs } from './inputs.js';
 import { some, type Expr } from './expr.js';
 import { ruleConditions } from './evaluate.js';
 import type { Pattern } from './edges.js';
-import { rowsSpace } from './space.js';
+import { Cover } from './range.js';
+import { boxOfSide, rowsSpace } from './space.js';
 import { makeSegment } from './segment.js';
 import { baseOf, setShape, setSide, type BoundShape } from './shape.js';
 import { compileTape } from './tape.js';
-import {
-  compileSegment,
-  compileSide,
-  type CompiledSegment,
-  type CompiledSide,
-  type KeyList,
-} from './plan-tapes.js';
+import { compileSegment, type CompiledSegment } from './plan-segments.js';
+import { changeDetector, compileSide, type CompiledSide, type KeyList } from './plan-sides.js';
 import { TILE, type PassPlan, type Space, type TilePass } from './schedule.js';
 
 /**
@@ -69,12 +65,16 @@ export function planTiles(
   let tiles = 0;
   const classes = side.classes();
   for (let b = 0; b < (byBatch ? shape.batch : 1); b++) {
-    for (let h = 0; h < (byHead && pass.queries.kind === 'list' ? shape.heads : 1); h++) {
+    for (let h = 0; h < (byHead ? shape.heads : 1); h++) {
       side.bind(b, h, 0);
       tiles = Math.max(tiles, side.tiles());
     }
   }
 
+  const place = changeDetector();
+  const bindSide = (batch: number, head: number, cls: number): void => {
+    if (place.changed(batch, head, cls)) side.bind(batch, head, cls);
+  };
   let steps = 0;
   return {
     classes,
@@ -84,7 +84,7 @@ export function planTiles(
     byHead,
     steps: () => steps,
     tile: (batch, head, cls, tile, visit) => {
-      side.bind(batch, head, cls);
+      bindSide(batch, head, cls);
       const box = side.box(tile);
       if (!box) return;
       segments.forEach((s, n) => {
@@ -96,7 +96,7 @@ export function planTiles(
       });
     },
     queryPositions: (batch, head, cls, tile) => {
-      side.bind(batch, head, cls);
+      bindSide(batch, head, cls);
       return side.positions(tile);
     },
     keyPositions: (segment, batch, head, cls, tile) => {
@@ -131,7 +131,13 @@ function passMentions(pass: TilePass, name: string): boolean {
   ].some(has);
 }
 
-/** The positions of a side for which a one-sided condition holds, for every (batch, head) that differs. */
+/** Ranges of positions of at most this many are looked at one by one. */
+const SMALL_RANGE = 64;
+
+/**
+ * The positions of a side for which a one-sided condition holds, for every (batch, head) that differs: by subdivision,
+ * so that sparse ones do not cost a look at every position.
+ */
 function compact(
   condition: Expr,
   side: 'i' | 'j',
@@ -141,14 +147,34 @@ function compact(
   byHead: boolean,
 ): { offsets: Uint32Array; values: Int32Array } {
   const evaluate = evaluateSide(condition, side, shape, inputs);
+  const cover = new Cover(boxOfSide(side, rowsSpace(side), shape.grid.length));
+  const { any, all } = cover.truth(condition);
+  const truth = compileTape([any, all], { precision: 'f32' });
   const offsets = [0];
   const values: number[] = [];
+  const search = (lo: number, hi: number): void => {
+    if (lo > hi) return;
+    truth.set(`${side}.lo`, lo);
+    truth.set(`${side}.hi`, hi);
+    truth.run(inputs);
+    if (truth.result(0) === 0) return;
+    if (truth.result(1) !== 0) {
+      for (let p = lo; p <= hi; p++) values.push(p);
+    } else if (hi - lo < SMALL_RANGE) {
+      for (let p = lo; p <= hi; p++) if (evaluate.at(p)) values.push(p);
+    } else {
+      const middle = Math.floor((lo + hi) / 2);
+      search(lo, middle);
+      search(middle + 1, hi);
+    }
+  };
   for (let b = 0; b < (byBatch ? shape.batch : 1); b++) {
     for (let h = 0; h < (byHead ? shape.heads : 1); h++) {
       const first = side === 'i' ? baseOf(shape, b) : 0;
       const count = side === 'i' ? shape.queries[b] : shape.keys[b];
       evaluate.bind(b, h);
-      for (let p = first; p < first + count; p++) if (evaluate.at(p)) values.push(p);
+      setShape(truth, shape, b, h);
+      search(first, first + count - 1);
       offsets.push(values.length);
     }
   }

@@ -58,7 +58,11 @@ export function makeSegment(
   const keep = all([served, ...others.map((e) => make('not', 'bool', [e]))]);
   const truth: Truth = cover.truth(keep);
 
-  const seeds = terms.flatMap((t) => seedsOf(t, queries, keys, axes));
+  // What made a list holds for all of it, and narrows nothing down; other spaces may be empty where their atom fails.
+  const listed = (a: Expr): boolean =>
+    consumed.includes(a) && (mentions(a, 'j') ? keys.kind === 'list' : queries.kind === 'list');
+  const open = (t: Term): Term => ({ ...t, atoms: t.atoms.filter((a) => !listed(a)) });
+  const seeds = terms.flatMap((t) => seedsOf(open(t), queries, keys, axes));
   return {
     space: keys,
     labels: [...new Set(terms.map((t) => t.label))],

@@ -152,6 +152,8 @@ export function compileTape(roots: readonly Expr[], options: { readonly precisio
   // Reused between calls: keys of samples, by their number.
   const scratch = [0, 1, 2, 3, 4, 5];
   const keyLists = [...scratch, scratch.length].map((n) => new Array<number>(n).fill(0));
+  // The last range of each table_min and table_max: the query tile's stays the same over many key tiles.
+  const ranges = new Float64Array(3 * lists.length).fill(NaN);
   const many = (op: number, at: number, count: number, input: number): number => {
     if (op >= CODES.table && op <= CODES.table_max) {
       const table = sources[input];
@@ -159,7 +161,11 @@ export function compileTape(roots: readonly Expr[], options: { readonly precisio
       if (table?.kind === 'table' && table.sizes.length === 1 && count === width) {
         const lo = r[lists[at]];
         if (op === CODES.table) return lo >= 0 && lo < table.sizes[0] ? Number(table.data[lo]) : 0;
-        return lineExtreme(table, lo, r[lists[at + 1]], op === CODES.table_min ? 1 : -1);
+        const hi = r[lists[at + 1]];
+        if (ranges[3 * at] === lo && ranges[3 * at + 1] === hi) return ranges[3 * at + 2];
+        ranges[3 * at] = lo;
+        ranges[3 * at + 1] = hi;
+        return (ranges[3 * at + 2] = lineExtreme(table, lo, hi, op === CODES.table_min ? 1 : -1));
       }
     }
     if (op === CODES.sample && count <= 4 + scratch.length) {
@@ -300,6 +306,7 @@ export function compileTape(roots: readonly Expr[], options: { readonly precisio
     if (inputs !== bound) {
       bound = inputs;
       sources = inputNames.map((name) => inputs.get(name));
+      ranges.fill(NaN);
     }
     if (++runs === RUNS_BEFORE_COMPILING) execute = compileToFunction(code, results, r, many) ?? interpret;
     execute();
