@@ -1,5 +1,5 @@
-import { comment, lines, wgsl } from './wgsl.js';
-import { CHUNK, rowOf, statistic, type Layout } from './layout.js';
+import { lines, wgsl } from './wgsl.js';
+import { CHUNK, loopBounds, rowOf, statistic, type Layout } from './layout.js';
 import { rowStart } from './place.js';
 import type { Shader } from './shader.js';
 
@@ -58,8 +58,9 @@ export function emitBegin(layout: Layout): string {
     clear_flags();`;
 }
 
-export function emitAttend(layout: Layout): string {
+export function emitAttend(shader: Shader, layout: Layout): string {
   const { columns, chunks } = layout;
+  const { four } = loopBounds(shader, layout);
   return wgsl`
     // One tile of keys: online softmax of the query tile's scores, and their weighted values (FlashAttention).
     fn attend_tile(at: Place, segment: u32, tile: i32, is_partial: bool) {
@@ -74,7 +75,7 @@ export function emitAttend(layout: Layout): string {
       }
       finish_scores(at, segment, is_partial);
       update_softmax();
-      for (var part = 0u; part < 4u; part++) {
+      for (var part = 0u; part < ${four}; part++) {
         ${lines(
           columns,
           (n) => wgsl`
@@ -188,13 +189,14 @@ export function emitLoads(shader: Shader, layout: Layout): readonly string[] {
 }
 
 /** Products on staged chunks. */
-export function emitProducts(layout: Layout): readonly string[] {
+export function emitProducts(shader: Shader, layout: Layout): readonly string[] {
   const { owned, columns } = layout;
+  const { four } = loopBounds(shader, layout);
   return [
     wgsl`
-    // sum + dot(a, b) without rounding in between.
+    // sum + dot(a, b) as multiply-adds, one after the other.
     fn add_dot(sum: f32, a: vec4<f32>, b: vec4<f32>) -> f32 {
-      return fma(a.w, b.w, fma(a.z, b.z, fma(a.y, b.y, fma(a.x, b.x, sum))));
+      return a.w * b.w + (a.z * b.z + (a.y * b.y + (a.x * b.x + sum)));
     }
     // The scores of a row with the thread's four keys.
     fn add_scores(sum: vec4<f32>, q: vec4<f32>, k0: vec4<f32>, k1: vec4<f32>, k2: vec4<f32>, k3: vec4<f32>) -> vec4<f32> {
@@ -202,7 +204,7 @@ export function emitProducts(layout: Layout): readonly string[] {
     }
     // scores += queries * keys over the staged chunk.
     fn score_tile() {
-      for (var part = 0u; part < ${CHUNK}u; part++) {
+      for (var part = 0u; part < ${four}; part++) {
         let key = KEYS_AT + ${layout.keyStride}u * part + x;
         let k0 = staged[key];
         let k1 = staged[key + 16u];
@@ -226,15 +228,14 @@ export function emitProducts(layout: Layout): readonly string[] {
     wgsl`
     // sum + the values of four keys by their weights.
     fn add_weighted(sum: vec4<f32>, w: vec4<f32>, v0: vec4<f32>, v1: vec4<f32>, v2: vec4<f32>, v3: vec4<f32>) -> vec4<f32> {
-      let low = fma(vec4<f32>(w.y), v1, fma(vec4<f32>(w.x), v0, sum));
-      return fma(vec4<f32>(w.w), v3, fma(vec4<f32>(w.z), v2, low));
+      return w.w * v3 + (w.z * v2 + (w.y * v1 + (w.x * v0 + sum)));
     }`,
     ...lines(
       columns,
       (n) => wgsl`
       // sums += weights * values over the staged keys${columns > 1 ? `, columns ${64 * n} to ${64 * n + 63}` : ''}.
       fn add_values_${n}() {
-        for (var g = 0u; g < 4u; g++) {
+        for (var g = 0u; g < ${four}; g++) {
           let key = VALUES_AT + 64u * g + x;
           let v0 = staged[key];
           let v1 = staged[key + 16u];
@@ -253,8 +254,9 @@ export function emitProducts(layout: Layout): readonly string[] {
 }
 
 /** Online softmax over the tile, and the rule for NaN and infinity. */
-export function emitSoftmax(layout: Layout): readonly string[] {
+export function emitSoftmax(shader: Shader, layout: Layout): readonly string[] {
   const { owned, columns, packs, threads } = layout;
+  const { sixteen, pairs } = loopBounds(shader, layout);
   const pack = (n: number, of: (r: number) => string): string => {
     const parts = Array.from({ length: 4 }, (_, m) => (4 * n + m < owned ? of(4 * n + m) : undefined));
     return `vec4<f32>(${parts.map((p) => p ?? '0.0').join(', ')})`;
@@ -279,7 +281,7 @@ export function emitSoftmax(layout: Layout): readonly string[] {
       ${lines(packs, (n) => `${slot(n, 'lane')} = ${pack(n, (r) => `highest_of(scores[${r}])`)};`)}
       workgroupBarrier();
       ${lines(packs, (n) => `var top_${n} = highest[${n}];`)}
-      for (var n = 0u; n < 16u; n++) {
+      for (var n = 0u; n < ${sixteen}; n++) {
         ${lines(packs, (n) => `top_${n} = max(top_${n}, ${slot(n, '16u * y + n')});`)}
       }
       ${lines(packs, (n) => `let shrink_${n} = exp(highest[${n}] - top_${n});\nhighest[${n}] = top_${n};`)}
@@ -296,14 +298,14 @@ export function emitSoftmax(layout: Layout): readonly string[] {
       workgroupBarrier();
       ${lines(packs, (n) => `${slot(n, 'lane')} = total[${n}];\ntotal[${n}] = vec4<f32>();`)}
       workgroupBarrier();
-      for (var n = 0u; n < 16u; n++) {
+      for (var n = 0u; n < ${sixteen}; n++) {
         ${lines(packs, (n) => `total[${n}] += ${slot(n, '16u * y + n')};`)}
       }
     }`,
     wgsl`
     // Marks the rows that have an edge to a bad key, or are bad and have any edge.
     fn poison_rows() {
-      for (var n = 0u; n < ${4 * owned}u; n++) {
+      for (var n = 0u; n < ${pairs}; n++) {
         let row = y + ${layout.across}u * (n >> 2u);
         let key = x + 16u * (n & 3u);
         let bad_row = atomicLoad(&bad_queries[row >> 5u]) >> (row & 31u);
@@ -341,6 +343,3 @@ export function eachRow(
     ),
   );
 }
-
-export const sourcesComment = (sources: readonly string[]): string =>
-  sources.map((s) => comment(s)).join('\n');

@@ -1,3 +1,4 @@
+import type { Shader } from './shader.js';
 import type { Target } from './target.js';
 
 /**
@@ -57,3 +58,15 @@ export const statistic = (name: string, r: number): string => `${name}[${r >> 2}
 
 /** Row r of a thread, as a row of the tile. */
 export const rowOf = (layout: Layout, r: number): string => (r === 0 ? 'y' : `y + ${layout.across * r}u`);
+
+/**
+ * Bounds of inner loops, as uniforms although they are known: so compilers keep the loops. Unrolled they make a kernel
+ * so large that a CPU's driver takes half a minute to compile it; on GPUs they run as fast either way.
+ */
+export function loopBounds(
+  shader: Shader,
+  layout: Layout,
+): { readonly four: string; readonly sixteen: string; readonly pairs: string } {
+  const bound = (name: string, value: number): string => shader.uniform(name, 'u32', { kind: 'bits', value });
+  return { four: bound('four', 4), sixteen: bound('sixteen', 16), pairs: bound('pairs', 4 * layout.owned) };
+}

@@ -2,7 +2,7 @@ import type { Segment } from '../ir/schedule.js';
 import { isConst } from '../ir/build.js';
 import { coordinateLets } from './coordinates.js';
 import { printReturn } from './expression.js';
-import { rowOf, type Layout } from './layout.js';
+import { loopBounds, rowOf, type Layout } from './layout.js';
 import type { Shader } from './shader.js';
 import { pairName, printerFor, type Target } from './target.js';
 import { comment, floatLiteral, lines, wgsl } from './wgsl.js';
@@ -38,7 +38,7 @@ export function emitScores(
     // Finds the edges of a partial tile.
     fn mask_tile(at: Place, segment: u32) {
       edges = 0u;
-      for (var n = 0u; n < ${4 * owned}u; n++) {
+      for (var n = 0u; n < ${loopBounds(shader, layout).pairs}; n++) {
         let i = query_positions[y + ${layout.across}u * (n >> 2u)];
         let j = key_positions[x + 16u * (n & 3u)];
         if (j >= 0 && keep(at, segment, i, j)) {

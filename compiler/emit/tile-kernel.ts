@@ -72,11 +72,11 @@ export function emitTileKernel(
     ...emitSpace(shader, target, pass.queries, QUERY_SPACE, options.rows),
     ...pass.segments.flatMap((s, n) => emitSpace(shader, target, s.space, keySpaceNames(n), 64)),
     emitPlaceKeys(pass),
-    emitAttend(layout),
+    emitAttend(shader, layout),
     ...emitLoads(shader, layout),
-    ...emitProducts(layout),
+    ...emitProducts(shader, layout),
     ...emitScores(shader, target, pass.segments, layout),
-    ...emitSoftmax(layout),
+    ...emitSoftmax(shader, layout),
     ...store,
   ];
   return { text: shader.finish(comment(headerOf(pass, options)), body), shader, threads: layout.threads };
