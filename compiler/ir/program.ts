@@ -39,6 +39,12 @@ export type UniformSource =
 
 export interface Kernel {
   readonly name: string;
+  /**
+   * Workgroups are numbered x + y · (number of x); those past the last return. `tiles` and `merge`: the pass's query
+   * tiles (of `rows` coordinates), tile fastest, then class, head, batch; `decode`: the same, then split. The others:
+   * blocks of `rows` query rows, block fastest, then head, batch. A decode workgroup leaves `rows` rows of
+   * valueDim / 4 + 1 vec4s in `parts`: the sums, then (highest score, total weight, poison, 0).
+   */
   readonly role: 'initialise' | 'tiles' | 'decode' | 'merge' | 'gather' | 'sink';
   /** The pass that it runs (tiles, decode, merge, gather). */
   readonly pass: number | undefined;

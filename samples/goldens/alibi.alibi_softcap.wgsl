@@ -29,6 +29,9 @@ struct Shape {
   nan: u32,
   out_row: u32,
   lse_row: u32,
+  four: u32,
+  sixteen: u32,
+  pairs: u32,
   q_row: u32,
   k_row: u32,
   v_row: u32,
@@ -156,6 +159,10 @@ fn main(
   if (thread < 64u) {
     query_positions[thread] = query_position(at, i32(at.tile), i32(thread));
   }
+  if (thread < 2u) {
+    atomicStore(&poisoned[thread], 0u);
+  }
+  clear_flags();
   let box = query_box(at);
   let span = key_span_0(at, box);
   let segment = 0u;
@@ -273,7 +280,7 @@ fn attend_tile(at: Place, segment: u32, tile: i32, is_partial: bool) {
   }
   finish_scores(at, segment, is_partial);
   update_softmax();
-  for (var part = 0u; part < 4u; part++) {
+  for (var part = 0u; part < shape.four; part++) {
     workgroupBarrier();
     store_weights(part);
     load_values(at, part, 0u);
@@ -348,9 +355,9 @@ fn load_values(at: Place, part: u32, first_column: u32) {
   staged[VALUES_AT + lane] = value;
 }
 
-// sum + dot(a, b) without rounding in between.
+// sum + dot(a, b) as multiply-adds, one after the other.
 fn add_dot(sum: f32, a: vec4<f32>, b: vec4<f32>) -> f32 {
-  return fma(a.w, b.w, fma(a.z, b.z, fma(a.y, b.y, fma(a.x, b.x, sum))));
+  return a.w * b.w + (a.z * b.z + (a.y * b.y + (a.x * b.x + sum)));
 }
 // The scores of a row with the thread's four keys.
 fn add_scores(sum: vec4<f32>, q: vec4<f32>, k0: vec4<f32>, k1: vec4<f32>, k2: vec4<f32>, k3: vec4<f32>) -> vec4<f32> {
@@ -358,7 +365,7 @@ fn add_scores(sum: vec4<f32>, q: vec4<f32>, k0: vec4<f32>, k1: vec4<f32>, k2: ve
 }
 // scores += queries * keys over the staged chunk.
 fn score_tile() {
-  for (var part = 0u; part < 4u; part++) {
+  for (var part = 0u; part < shape.four; part++) {
     let key = KEYS_AT + 66u * part + x;
     let k0 = staged[key];
     let k1 = staged[key + 16u];
@@ -385,13 +392,12 @@ fn store_weights(part: u32) {
 
 // sum + the values of four keys by their weights.
 fn add_weighted(sum: vec4<f32>, w: vec4<f32>, v0: vec4<f32>, v1: vec4<f32>, v2: vec4<f32>, v3: vec4<f32>) -> vec4<f32> {
-  let low = fma(vec4<f32>(w.y), v1, fma(vec4<f32>(w.x), v0, sum));
-  return fma(vec4<f32>(w.w), v3, fma(vec4<f32>(w.z), v2, low));
+  return w.w * v3 + (w.z * v2 + (w.y * v1 + (w.x * v0 + sum)));
 }
 
 // sums += weights * values over the staged keys.
 fn add_values_0() {
-  for (var g = 0u; g < 4u; g++) {
+  for (var g = 0u; g < shape.four; g++) {
     let key = VALUES_AT + 64u * g + x;
     let v0 = staged[key];
     let v1 = staged[key + 16u];
@@ -427,7 +433,7 @@ fn keep(at: Place, segment: u32, i: i32, j: i32) -> bool {
 // Finds the edges of a partial tile.
 fn mask_tile(at: Place, segment: u32) {
   edges = 0u;
-  for (var n = 0u; n < 16u; n++) {
+  for (var n = 0u; n < shape.pairs; n++) {
     let i = query_positions[y + 16u * (n >> 2u)];
     let j = key_positions[x + 16u * (n & 3u)];
     if (j >= 0 && keep(at, segment, i, j)) {
@@ -451,6 +457,7 @@ fn score(at: Place, dot_product: f32, i: i32, j: i32) -> f32 {
 fn score_row(at: Place, dots: vec4<f32>, i: i32, j: vec4<i32>) -> vec4<f32> {
   return vec4<f32>(score(at, dots.x, i, j.x), score(at, dots.y, i, j.y), score(at, dots.z, i, j.z), score(at, dots.w, i, j.w));
 }
+
 // A score of NaN or +infinity reaches its row; -infinity gives no weight.
 fn check_scores() {
   scores[0] = checked(scores[0], y);
@@ -486,7 +493,7 @@ fn update_softmax() {
   partial[lane] = vec4<f32>(highest_of(scores[0]), highest_of(scores[1]), highest_of(scores[2]), highest_of(scores[3]));
   workgroupBarrier();
   var top_0 = highest[0];
-  for (var n = 0u; n < 16u; n++) {
+  for (var n = 0u; n < shape.sixteen; n++) {
     top_0 = max(top_0, partial[16u * y + n]);
   }
   let shrink_0 = exp(highest[0] - top_0);
@@ -508,14 +515,14 @@ fn reduce_totals() {
   partial[lane] = total[0];
   total[0] = vec4<f32>();
   workgroupBarrier();
-  for (var n = 0u; n < 16u; n++) {
+  for (var n = 0u; n < shape.sixteen; n++) {
     total[0] += partial[16u * y + n];
   }
 }
 
 // Marks the rows that have an edge to a bad key, or are bad and have any edge.
 fn poison_rows() {
-  for (var n = 0u; n < 16u; n++) {
+  for (var n = 0u; n < shape.pairs; n++) {
     let row = y + 16u * (n >> 2u);
     let key = x + 16u * (n & 3u);
     let bad_row = atomicLoad(&bad_queries[row >> 5u]) >> (row & 31u);
@@ -565,7 +572,8 @@ fn store_row(
   sums_0: vec4<f32>,
 ) {
   let row = u32(i - at.base);
-  let is_nan = poisoned;
+  // A sum past the range of f32 is told too.
+  let is_nan = poisoned || (bitcast<u32>(total) & INFINITY_BITS) == INFINITY_BITS;
   let found = total > 0.0;
   let row_lse = highest + log(select(1.0, total, found));
   let share = select(0.0, 1.0 / total, found);
@@ -622,6 +630,9 @@ struct Shape {
   v_offset: u32,
   v_batch: u32,
   v_head: u32,
+  four: u32,
+  sixteen: u32,
+  pairs: u32,
   q_row: u32,
   k_row: u32,
   v_row: u32,
@@ -744,6 +755,10 @@ fn main(
   if (thread < 16u) {
     query_positions[thread] = query_position(at, i32(at.tile), i32(thread));
   }
+  if (thread < 2u) {
+    atomicStore(&poisoned[thread], 0u);
+  }
+  clear_flags();
   let box = query_box(at);
   var visited = 0u;
   let span = key_span_0(at, box);
@@ -860,7 +875,7 @@ fn attend_tile(at: Place, segment: u32, tile: i32, is_partial: bool) {
   }
   finish_scores(at, segment, is_partial);
   update_softmax();
-  for (var part = 0u; part < 4u; part++) {
+  for (var part = 0u; part < shape.four; part++) {
     workgroupBarrier();
     store_weights(part);
     load_values(at, part, 0u);
@@ -937,9 +952,9 @@ fn load_values(at: Place, part: u32, first_column: u32) {
   staged[VALUES_AT + lane] = value;
 }
 
-// sum + dot(a, b) without rounding in between.
+// sum + dot(a, b) as multiply-adds, one after the other.
 fn add_dot(sum: f32, a: vec4<f32>, b: vec4<f32>) -> f32 {
-  return fma(a.w, b.w, fma(a.z, b.z, fma(a.y, b.y, fma(a.x, b.x, sum))));
+  return a.w * b.w + (a.z * b.z + (a.y * b.y + (a.x * b.x + sum)));
 }
 // The scores of a row with the thread's four keys.
 fn add_scores(sum: vec4<f32>, q: vec4<f32>, k0: vec4<f32>, k1: vec4<f32>, k2: vec4<f32>, k3: vec4<f32>) -> vec4<f32> {
@@ -947,7 +962,7 @@ fn add_scores(sum: vec4<f32>, q: vec4<f32>, k0: vec4<f32>, k1: vec4<f32>, k2: ve
 }
 // scores += queries * keys over the staged chunk.
 fn score_tile() {
-  for (var part = 0u; part < 4u; part++) {
+  for (var part = 0u; part < shape.four; part++) {
     let key = KEYS_AT + 66u * part + x;
     let k0 = staged[key];
     let k1 = staged[key + 16u];
@@ -968,13 +983,12 @@ fn store_weights(part: u32) {
 
 // sum + the values of four keys by their weights.
 fn add_weighted(sum: vec4<f32>, w: vec4<f32>, v0: vec4<f32>, v1: vec4<f32>, v2: vec4<f32>, v3: vec4<f32>) -> vec4<f32> {
-  let low = fma(vec4<f32>(w.y), v1, fma(vec4<f32>(w.x), v0, sum));
-  return fma(vec4<f32>(w.w), v3, fma(vec4<f32>(w.z), v2, low));
+  return w.w * v3 + (w.z * v2 + (w.y * v1 + (w.x * v0 + sum)));
 }
 
 // sums += weights * values over the staged keys.
 fn add_values_0() {
-  for (var g = 0u; g < 4u; g++) {
+  for (var g = 0u; g < shape.four; g++) {
     let key = VALUES_AT + 64u * g + x;
     let v0 = staged[key];
     let v1 = staged[key + 16u];
@@ -1004,7 +1018,7 @@ fn keep(at: Place, segment: u32, i: i32, j: i32) -> bool {
 // Finds the edges of a partial tile.
 fn mask_tile(at: Place, segment: u32) {
   edges = 0u;
-  for (var n = 0u; n < 4u; n++) {
+  for (var n = 0u; n < shape.pairs; n++) {
     let i = query_positions[y + 16u * (n >> 2u)];
     let j = key_positions[x + 16u * (n & 3u)];
     if (j >= 0 && keep(at, segment, i, j)) {
@@ -1025,6 +1039,7 @@ fn score(at: Place, dot_product: f32, i: i32, j: i32) -> f32 {
 fn score_row(at: Place, dots: vec4<f32>, i: i32, j: vec4<i32>) -> vec4<f32> {
   return vec4<f32>(score(at, dots.x, i, j.x), score(at, dots.y, i, j.y), score(at, dots.z, i, j.z), score(at, dots.w, i, j.w));
 }
+
 // A score of NaN or +infinity reaches its row; -infinity gives no weight.
 fn check_scores() {
   scores[0] = checked(scores[0], y);
@@ -1057,7 +1072,7 @@ fn update_softmax() {
   partial[lane] = vec4<f32>(highest_of(scores[0]), 0.0, 0.0, 0.0);
   workgroupBarrier();
   var top_0 = highest[0];
-  for (var n = 0u; n < 16u; n++) {
+  for (var n = 0u; n < shape.sixteen; n++) {
     top_0 = max(top_0, partial[16u * y + n]);
   }
   let shrink_0 = exp(highest[0] - top_0);
@@ -1073,14 +1088,14 @@ fn reduce_totals() {
   partial[lane] = total[0];
   total[0] = vec4<f32>();
   workgroupBarrier();
-  for (var n = 0u; n < 16u; n++) {
+  for (var n = 0u; n < shape.sixteen; n++) {
     total[0] += partial[16u * y + n];
   }
 }
 
 // Marks the rows that have an edge to a bad key, or are bad and have any edge.
 fn poison_rows() {
-  for (var n = 0u; n < 4u; n++) {
+  for (var n = 0u; n < shape.pairs; n++) {
     let row = y + 16u * (n >> 2u);
     let key = x + 16u * (n & 3u);
     let bad_row = atomicLoad(&bad_queries[row >> 5u]) >> (row & 31u);
@@ -1282,7 +1297,8 @@ fn store_row(
   sums_0: vec4<f32>,
 ) {
   let row = u32(i - at.base);
-  let is_nan = poisoned;
+  // A sum past the range of f32 is told too.
+  let is_nan = poisoned || (bitcast<u32>(total) & INFINITY_BITS) == INFINITY_BITS;
   let found = total > 0.0;
   let row_lse = highest + log(select(1.0, total, found));
   let share = select(0.0, 1.0 / total, found);

@@ -120,6 +120,11 @@ fn main(
     return;
   }
   let i = at.base + i32(at.tile);
+  if (thread == 0u) {
+    atomicStore(&bad_query, 0u);
+    atomicStore(&bad_values, 0u);
+  }
+  workgroupBarrier();
   load_query(at, thread);
   workgroupBarrier();
   let list = neighbours(at, i);
@@ -261,7 +266,8 @@ fn store_row(
   sums_0: vec4<f32>,
 ) {
   let row = u32(i - at.base);
-  let is_nan = poisoned;
+  // A sum past the range of f32 is told too.
+  let is_nan = poisoned || (bitcast<u32>(total) & INFINITY_BITS) == INFINITY_BITS;
   let found = total > 0.0;
   let row_lse = highest + log(select(1.0, total, found));
   let share = select(0.0, 1.0 / total, found);

@@ -29,6 +29,9 @@ struct Shape {
   nan: u32,
   out_row: u32,
   lse_row: u32,
+  four: u32,
+  sixteen: u32,
+  pairs: u32,
   q_row: u32,
   k_row: u32,
   v_row: u32,
@@ -152,6 +155,10 @@ fn main(
   if (thread < 64u) {
     query_positions[thread] = query_position(at, i32(at.tile), i32(thread));
   }
+  if (thread < 2u) {
+    atomicStore(&poisoned[thread], 0u);
+  }
+  clear_flags();
   let box = query_box(at);
   let span = key_span_0(at, box);
   let segment = 0u;
@@ -264,7 +271,7 @@ fn attend_tile(at: Place, segment: u32, tile: i32, is_partial: bool) {
   }
   finish_scores(at, segment, is_partial);
   update_softmax();
-  for (var part = 0u; part < 4u; part++) {
+  for (var part = 0u; part < shape.four; part++) {
     workgroupBarrier();
     store_weights(part);
     load_values(at, part, 0u);
@@ -339,9 +346,9 @@ fn load_values(at: Place, part: u32, first_column: u32) {
   staged[VALUES_AT + lane] = value;
 }
 
-// sum + dot(a, b) without rounding in between.
+// sum + dot(a, b) as multiply-adds, one after the other.
 fn add_dot(sum: f32, a: vec4<f32>, b: vec4<f32>) -> f32 {
-  return fma(a.w, b.w, fma(a.z, b.z, fma(a.y, b.y, fma(a.x, b.x, sum))));
+  return a.w * b.w + (a.z * b.z + (a.y * b.y + (a.x * b.x + sum)));
 }
 // The scores of a row with the thread's four keys.
 fn add_scores(sum: vec4<f32>, q: vec4<f32>, k0: vec4<f32>, k1: vec4<f32>, k2: vec4<f32>, k3: vec4<f32>) -> vec4<f32> {
@@ -349,7 +356,7 @@ fn add_scores(sum: vec4<f32>, q: vec4<f32>, k0: vec4<f32>, k1: vec4<f32>, k2: ve
 }
 // scores += queries * keys over the staged chunk.
 fn score_tile() {
-  for (var part = 0u; part < 4u; part++) {
+  for (var part = 0u; part < shape.four; part++) {
     let key = KEYS_AT + 66u * part + x;
     let k0 = staged[key];
     let k1 = staged[key + 16u];
@@ -376,13 +383,12 @@ fn store_weights(part: u32) {
 
 // sum + the values of four keys by their weights.
 fn add_weighted(sum: vec4<f32>, w: vec4<f32>, v0: vec4<f32>, v1: vec4<f32>, v2: vec4<f32>, v3: vec4<f32>) -> vec4<f32> {
-  let low = fma(vec4<f32>(w.y), v1, fma(vec4<f32>(w.x), v0, sum));
-  return fma(vec4<f32>(w.w), v3, fma(vec4<f32>(w.z), v2, low));
+  return w.w * v3 + (w.z * v2 + (w.y * v1 + (w.x * v0 + sum)));
 }
 
 // sums += weights * values over the staged keys.
 fn add_values_0() {
-  for (var g = 0u; g < 4u; g++) {
+  for (var g = 0u; g < shape.four; g++) {
     let key = VALUES_AT + 64u * g + x;
     let v0 = staged[key];
     let v1 = staged[key + 16u];
@@ -406,6 +412,7 @@ fn finish_scores(at: Place, segment: u32, is_partial: bool) {
   if (is_partial) {
     mask_tile(at, segment);
   }
+  check_scores();
 }
 
 // i -> j
@@ -416,7 +423,7 @@ fn keep(at: Place, segment: u32, i: i32, j: i32) -> bool {
 // Finds the edges of a partial tile.
 fn mask_tile(at: Place, segment: u32) {
   edges = 0u;
-  for (var n = 0u; n < 16u; n++) {
+  for (var n = 0u; n < shape.pairs; n++) {
     let i = query_positions[y + 16u * (n >> 2u)];
     let j = key_positions[x + 16u * (n & 3u)];
     if (j >= 0 && keep(at, segment, i, j)) {
@@ -430,6 +437,25 @@ fn mask_tile(at: Place, segment: u32) {
 }
 fn edges_of_row(first: u32) -> vec4<bool> {
   return ((vec4<u32>(edges >> first) >> vec4<u32>(0u, 1u, 2u, 3u)) & vec4<u32>(1u)) != vec4<u32>();
+}
+
+// A product past the range of f32 reaches its row: as NaN, never as a wrong number.
+fn check_scores() {
+  scores[0] = checked(scores[0], y);
+  scores[1] = checked(scores[1], y + 16u);
+  scores[2] = checked(scores[2], y + 32u);
+  scores[3] = checked(scores[3], y + 48u);
+}
+fn checked(scores: vec4<f32>, row: u32) -> vec4<f32> {
+  let bits = bitcast<vec4<u32>>(scores);
+  let bad = (bits & vec4<u32>(INFINITY_BITS)) == vec4<u32>(INFINITY_BITS);
+  if (!any(bad)) {
+    return scores;
+  }
+  if (any(bad)) {
+    atomicOr(&poisoned[row >> 5u], 1u << (row & 31u));
+  }
+  return select(scores, vec4<f32>(LOWEST), bad);
 }
 
 fn highest_of(x: vec4<f32>) -> f32 {
@@ -448,7 +474,7 @@ fn update_softmax() {
   partial[lane] = vec4<f32>(highest_of(scores[0]), highest_of(scores[1]), highest_of(scores[2]), highest_of(scores[3]));
   workgroupBarrier();
   var top_0 = highest[0];
-  for (var n = 0u; n < 16u; n++) {
+  for (var n = 0u; n < shape.sixteen; n++) {
     top_0 = max(top_0, partial[16u * y + n]);
   }
   let shrink_0 = exp(highest[0] - top_0);
@@ -470,14 +496,14 @@ fn reduce_totals() {
   partial[lane] = total[0];
   total[0] = vec4<f32>();
   workgroupBarrier();
-  for (var n = 0u; n < 16u; n++) {
+  for (var n = 0u; n < shape.sixteen; n++) {
     total[0] += partial[16u * y + n];
   }
 }
 
 // Marks the rows that have an edge to a bad key, or are bad and have any edge.
 fn poison_rows() {
-  for (var n = 0u; n < 16u; n++) {
+  for (var n = 0u; n < shape.pairs; n++) {
     let row = y + 16u * (n >> 2u);
     let key = x + 16u * (n & 3u);
     let bad_row = atomicLoad(&bad_queries[row >> 5u]) >> (row & 31u);
@@ -527,7 +553,8 @@ fn store_row(
   sums_0: vec4<f32>,
 ) {
   let row = u32(i - at.base);
-  let is_nan = poisoned;
+  // A sum past the range of f32 is told too.
+  let is_nan = poisoned || (bitcast<u32>(total) & INFINITY_BITS) == INFINITY_BITS;
   let found = total > 0.0;
   let row_lse = highest + log(select(1.0, total, found));
   let share = select(0.0, 1.0 / total, found);
@@ -568,6 +595,9 @@ struct Shape {
   v_offset: u32,
   v_batch: u32,
   v_head: u32,
+  four: u32,
+  sixteen: u32,
+  pairs: u32,
   q_row: u32,
   k_row: u32,
   v_row: u32,
@@ -686,6 +716,10 @@ fn main(
   if (thread < 16u) {
     query_positions[thread] = query_position(at, i32(at.tile), i32(thread));
   }
+  if (thread < 2u) {
+    atomicStore(&poisoned[thread], 0u);
+  }
+  clear_flags();
   let box = query_box(at);
   var visited = 0u;
   let span = key_span_0(at, box);
@@ -797,7 +831,7 @@ fn attend_tile(at: Place, segment: u32, tile: i32, is_partial: bool) {
   }
   finish_scores(at, segment, is_partial);
   update_softmax();
-  for (var part = 0u; part < 4u; part++) {
+  for (var part = 0u; part < shape.four; part++) {
     workgroupBarrier();
     store_weights(part);
     load_values(at, part, 0u);
@@ -874,9 +908,9 @@ fn load_values(at: Place, part: u32, first_column: u32) {
   staged[VALUES_AT + lane] = value;
 }
 
-// sum + dot(a, b) without rounding in between.
+// sum + dot(a, b) as multiply-adds, one after the other.
 fn add_dot(sum: f32, a: vec4<f32>, b: vec4<f32>) -> f32 {
-  return fma(a.w, b.w, fma(a.z, b.z, fma(a.y, b.y, fma(a.x, b.x, sum))));
+  return a.w * b.w + (a.z * b.z + (a.y * b.y + (a.x * b.x + sum)));
 }
 // The scores of a row with the thread's four keys.
 fn add_scores(sum: vec4<f32>, q: vec4<f32>, k0: vec4<f32>, k1: vec4<f32>, k2: vec4<f32>, k3: vec4<f32>) -> vec4<f32> {
@@ -884,7 +918,7 @@ fn add_scores(sum: vec4<f32>, q: vec4<f32>, k0: vec4<f32>, k1: vec4<f32>, k2: ve
 }
 // scores += queries * keys over the staged chunk.
 fn score_tile() {
-  for (var part = 0u; part < 4u; part++) {
+  for (var part = 0u; part < shape.four; part++) {
     let key = KEYS_AT + 66u * part + x;
     let k0 = staged[key];
     let k1 = staged[key + 16u];
@@ -905,13 +939,12 @@ fn store_weights(part: u32) {
 
 // sum + the values of four keys by their weights.
 fn add_weighted(sum: vec4<f32>, w: vec4<f32>, v0: vec4<f32>, v1: vec4<f32>, v2: vec4<f32>, v3: vec4<f32>) -> vec4<f32> {
-  let low = fma(vec4<f32>(w.y), v1, fma(vec4<f32>(w.x), v0, sum));
-  return fma(vec4<f32>(w.w), v3, fma(vec4<f32>(w.z), v2, low));
+  return w.w * v3 + (w.z * v2 + (w.y * v1 + (w.x * v0 + sum)));
 }
 
 // sums += weights * values over the staged keys.
 fn add_values_0() {
-  for (var g = 0u; g < 4u; g++) {
+  for (var g = 0u; g < shape.four; g++) {
     let key = VALUES_AT + 64u * g + x;
     let v0 = staged[key];
     let v1 = staged[key + 16u];
@@ -929,6 +962,7 @@ fn finish_scores(at: Place, segment: u32, is_partial: bool) {
   if (is_partial) {
     mask_tile(at, segment);
   }
+  check_scores();
 }
 
 // i -> j
@@ -939,7 +973,7 @@ fn keep(at: Place, segment: u32, i: i32, j: i32) -> bool {
 // Finds the edges of a partial tile.
 fn mask_tile(at: Place, segment: u32) {
   edges = 0u;
-  for (var n = 0u; n < 4u; n++) {
+  for (var n = 0u; n < shape.pairs; n++) {
     let i = query_positions[y + 16u * (n >> 2u)];
     let j = key_positions[x + 16u * (n & 3u)];
     if (j >= 0 && keep(at, segment, i, j)) {
@@ -950,6 +984,22 @@ fn mask_tile(at: Place, segment: u32) {
 }
 fn edges_of_row(first: u32) -> vec4<bool> {
   return ((vec4<u32>(edges >> first) >> vec4<u32>(0u, 1u, 2u, 3u)) & vec4<u32>(1u)) != vec4<u32>();
+}
+
+// A product past the range of f32 reaches its row: as NaN, never as a wrong number.
+fn check_scores() {
+  scores[0] = checked(scores[0], y);
+}
+fn checked(scores: vec4<f32>, row: u32) -> vec4<f32> {
+  let bits = bitcast<vec4<u32>>(scores);
+  let bad = (bits & vec4<u32>(INFINITY_BITS)) == vec4<u32>(INFINITY_BITS);
+  if (!any(bad)) {
+    return scores;
+  }
+  if (any(bad)) {
+    atomicOr(&poisoned[row >> 5u], 1u << (row & 31u));
+  }
+  return select(scores, vec4<f32>(LOWEST), bad);
 }
 
 fn highest_of(x: vec4<f32>) -> f32 {
@@ -968,7 +1018,7 @@ fn update_softmax() {
   partial[lane] = vec4<f32>(highest_of(scores[0]), 0.0, 0.0, 0.0);
   workgroupBarrier();
   var top_0 = highest[0];
-  for (var n = 0u; n < 16u; n++) {
+  for (var n = 0u; n < shape.sixteen; n++) {
     top_0 = max(top_0, partial[16u * y + n]);
   }
   let shrink_0 = exp(highest[0] - top_0);
@@ -984,14 +1034,14 @@ fn reduce_totals() {
   partial[lane] = total[0];
   total[0] = vec4<f32>();
   workgroupBarrier();
-  for (var n = 0u; n < 16u; n++) {
+  for (var n = 0u; n < shape.sixteen; n++) {
     total[0] += partial[16u * y + n];
   }
 }
 
 // Marks the rows that have an edge to a bad key, or are bad and have any edge.
 fn poison_rows() {
-  for (var n = 0u; n < 4u; n++) {
+  for (var n = 0u; n < shape.pairs; n++) {
     let row = y + 16u * (n >> 2u);
     let key = x + 16u * (n & 3u);
     let bad_row = atomicLoad(&bad_queries[row >> 5u]) >> (row & 31u);
@@ -1177,7 +1227,8 @@ fn store_row(
   sums_0: vec4<f32>,
 ) {
   let row = u32(i - at.base);
-  let is_nan = poisoned;
+  // A sum past the range of f32 is told too.
+  let is_nan = poisoned || (bitcast<u32>(total) & INFINITY_BITS) == INFINITY_BITS;
   let found = total > 0.0;
   let row_lse = highest + log(select(1.0, total, found));
   let share = select(0.0, 1.0 / total, found);

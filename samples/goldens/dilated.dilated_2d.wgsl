@@ -127,6 +127,9 @@ struct Shape {
   lse_row: u32,
   nan: u32,
   out_row: u32,
+  four: u32,
+  sixteen: u32,
+  pairs: u32,
   q_row: u32,
   k_row: u32,
   v_row: u32,
@@ -250,6 +253,10 @@ fn main(
   if (thread < 64u) {
     query_positions[thread] = query_position(at, i32(at.tile), i32(thread));
   }
+  if (thread < 2u) {
+    atomicStore(&poisoned[thread], 0u);
+  }
+  clear_flags();
   let box = query_box(at);
   let span = key_span_0(at, box);
   let segment = 0u;
@@ -396,7 +403,7 @@ fn attend_tile(at: Place, segment: u32, tile: i32, is_partial: bool) {
   }
   finish_scores(at, segment, is_partial);
   update_softmax();
-  for (var part = 0u; part < 4u; part++) {
+  for (var part = 0u; part < shape.four; part++) {
     workgroupBarrier();
     store_weights(part);
     load_values(at, part, 0u);
@@ -471,9 +478,9 @@ fn load_values(at: Place, part: u32, first_column: u32) {
   staged[VALUES_AT + lane] = value;
 }
 
-// sum + dot(a, b) without rounding in between.
+// sum + dot(a, b) as multiply-adds, one after the other.
 fn add_dot(sum: f32, a: vec4<f32>, b: vec4<f32>) -> f32 {
-  return fma(a.w, b.w, fma(a.z, b.z, fma(a.y, b.y, fma(a.x, b.x, sum))));
+  return a.w * b.w + (a.z * b.z + (a.y * b.y + (a.x * b.x + sum)));
 }
 // The scores of a row with the thread's four keys.
 fn add_scores(sum: vec4<f32>, q: vec4<f32>, k0: vec4<f32>, k1: vec4<f32>, k2: vec4<f32>, k3: vec4<f32>) -> vec4<f32> {
@@ -481,7 +488,7 @@ fn add_scores(sum: vec4<f32>, q: vec4<f32>, k0: vec4<f32>, k1: vec4<f32>, k2: ve
 }
 // scores += queries * keys over the staged chunk.
 fn score_tile() {
-  for (var part = 0u; part < 4u; part++) {
+  for (var part = 0u; part < shape.four; part++) {
     let key = KEYS_AT + 66u * part + x;
     let k0 = staged[key];
     let k1 = staged[key + 16u];
@@ -508,13 +515,12 @@ fn store_weights(part: u32) {
 
 // sum + the values of four keys by their weights.
 fn add_weighted(sum: vec4<f32>, w: vec4<f32>, v0: vec4<f32>, v1: vec4<f32>, v2: vec4<f32>, v3: vec4<f32>) -> vec4<f32> {
-  let low = fma(vec4<f32>(w.y), v1, fma(vec4<f32>(w.x), v0, sum));
-  return fma(vec4<f32>(w.w), v3, fma(vec4<f32>(w.z), v2, low));
+  return w.w * v3 + (w.z * v2 + (w.y * v1 + (w.x * v0 + sum)));
 }
 
 // sums += weights * values over the staged keys.
 fn add_values_0() {
-  for (var g = 0u; g < 4u; g++) {
+  for (var g = 0u; g < shape.four; g++) {
     let key = VALUES_AT + 64u * g + x;
     let v0 = staged[key];
     let v1 = staged[key + 16u];
@@ -538,6 +544,7 @@ fn finish_scores(at: Place, segment: u32, is_partial: bool) {
   if (is_partial) {
     mask_tile(at, segment);
   }
+  check_scores();
 }
 
 // i -> j when i div block == j div block and i % block % rate == 0 and j % block % rate == 0
@@ -548,7 +555,7 @@ fn keep(at: Place, segment: u32, i: i32, j: i32) -> bool {
 // Finds the edges of a partial tile.
 fn mask_tile(at: Place, segment: u32) {
   edges = 0u;
-  for (var n = 0u; n < 16u; n++) {
+  for (var n = 0u; n < shape.pairs; n++) {
     let i = query_positions[y + 16u * (n >> 2u)];
     let j = key_positions[x + 16u * (n & 3u)];
     if (j >= 0 && keep(at, segment, i, j)) {
@@ -562,6 +569,25 @@ fn mask_tile(at: Place, segment: u32) {
 }
 fn edges_of_row(first: u32) -> vec4<bool> {
   return ((vec4<u32>(edges >> first) >> vec4<u32>(0u, 1u, 2u, 3u)) & vec4<u32>(1u)) != vec4<u32>();
+}
+
+// A product past the range of f32 reaches its row: as NaN, never as a wrong number.
+fn check_scores() {
+  scores[0] = checked(scores[0], y);
+  scores[1] = checked(scores[1], y + 16u);
+  scores[2] = checked(scores[2], y + 32u);
+  scores[3] = checked(scores[3], y + 48u);
+}
+fn checked(scores: vec4<f32>, row: u32) -> vec4<f32> {
+  let bits = bitcast<vec4<u32>>(scores);
+  let bad = (bits & vec4<u32>(INFINITY_BITS)) == vec4<u32>(INFINITY_BITS);
+  if (!any(bad)) {
+    return scores;
+  }
+  if (any(bad)) {
+    atomicOr(&poisoned[row >> 5u], 1u << (row & 31u));
+  }
+  return select(scores, vec4<f32>(LOWEST), bad);
 }
 
 fn highest_of(x: vec4<f32>) -> f32 {
@@ -580,7 +606,7 @@ fn update_softmax() {
   partial[lane] = vec4<f32>(highest_of(scores[0]), highest_of(scores[1]), highest_of(scores[2]), highest_of(scores[3]));
   workgroupBarrier();
   var top_0 = highest[0];
-  for (var n = 0u; n < 16u; n++) {
+  for (var n = 0u; n < shape.sixteen; n++) {
     top_0 = max(top_0, partial[16u * y + n]);
   }
   let shrink_0 = exp(highest[0] - top_0);
@@ -602,14 +628,14 @@ fn reduce_totals() {
   partial[lane] = total[0];
   total[0] = vec4<f32>();
   workgroupBarrier();
-  for (var n = 0u; n < 16u; n++) {
+  for (var n = 0u; n < shape.sixteen; n++) {
     total[0] += partial[16u * y + n];
   }
 }
 
 // Marks the rows that have an edge to a bad key, or are bad and have any edge.
 fn poison_rows() {
-  for (var n = 0u; n < 16u; n++) {
+  for (var n = 0u; n < shape.pairs; n++) {
     let row = y + 16u * (n >> 2u);
     let key = x + 16u * (n & 3u);
     let bad_row = atomicLoad(&bad_queries[row >> 5u]) >> (row & 31u);
@@ -688,7 +714,8 @@ fn store_row(
 ) {
   let row = u32(i - at.base);
   let old_is_nan = (before & 0x7fffffffu) > INFINITY_BITS;
-  let is_nan = poisoned || old_is_nan;
+  // A sum past the range of f32 is told too.
+  let is_nan = poisoned || (bitcast<u32>(total) & INFINITY_BITS) == INFINITY_BITS || old_is_nan;
   // log(exp(a) + exp(b)) of this pass and those before.
   let own_lse = select(LOWEST, highest + log(total), total > 0.0);
   let old_lse = select(bitcast<f32>(before), LOWEST, before == NEGATIVE_INFINITY_BITS || old_is_nan);
@@ -703,11 +730,11 @@ fn store_row(
   let nan = vec4<f32>(bitcast<f32>(shape.nan));
   let row_start = at.out_start + row * shape.out_row;
   // A share of 0 keeps nothing, whatever stood there.
-  var value = sums_0 * share;
+  var value_0 = sums_0 * share;
   if (old_share > 0.0) {
-    value += out[row_start + column] * old_share;
+    value_0 += out[row_start + column] * old_share;
   }
-  out[row_start + column] = select(value, nan, is_nan);
+  out[row_start + column] = select(value_0, nan, is_nan);
   if (column == 0u) {
     let bits = select(NEGATIVE_INFINITY_BITS, bitcast<u32>(row_lse), found);
     lse[at.lse_start + row * shape.lse_row] = select(bits, NAN_BITS, is_nan);
@@ -755,6 +782,9 @@ struct Shape {
   v_head: u32,
   param_gap: i32,
   param_block: i32,
+  four: u32,
+  sixteen: u32,
+  pairs: u32,
   q_row: u32,
   k_row: u32,
   v_row: u32,
@@ -873,6 +903,10 @@ fn main(
   if (thread < 16u) {
     query_positions[thread] = query_position(at, i32(at.tile), i32(thread));
   }
+  if (thread < 2u) {
+    atomicStore(&poisoned[thread], 0u);
+  }
+  clear_flags();
   let box = query_box(at);
   var visited = 0u;
   let span = key_span_0(at, box);
@@ -1018,7 +1052,7 @@ fn attend_tile(at: Place, segment: u32, tile: i32, is_partial: bool) {
   }
   finish_scores(at, segment, is_partial);
   update_softmax();
-  for (var part = 0u; part < 4u; part++) {
+  for (var part = 0u; part < shape.four; part++) {
     workgroupBarrier();
     store_weights(part);
     load_values(at, part, 0u);
@@ -1095,9 +1129,9 @@ fn load_values(at: Place, part: u32, first_column: u32) {
   staged[VALUES_AT + lane] = value;
 }
 
-// sum + dot(a, b) without rounding in between.
+// sum + dot(a, b) as multiply-adds, one after the other.
 fn add_dot(sum: f32, a: vec4<f32>, b: vec4<f32>) -> f32 {
-  return fma(a.w, b.w, fma(a.z, b.z, fma(a.y, b.y, fma(a.x, b.x, sum))));
+  return a.w * b.w + (a.z * b.z + (a.y * b.y + (a.x * b.x + sum)));
 }
 // The scores of a row with the thread's four keys.
 fn add_scores(sum: vec4<f32>, q: vec4<f32>, k0: vec4<f32>, k1: vec4<f32>, k2: vec4<f32>, k3: vec4<f32>) -> vec4<f32> {
@@ -1105,7 +1139,7 @@ fn add_scores(sum: vec4<f32>, q: vec4<f32>, k0: vec4<f32>, k1: vec4<f32>, k2: ve
 }
 // scores += queries * keys over the staged chunk.
 fn score_tile() {
-  for (var part = 0u; part < 4u; part++) {
+  for (var part = 0u; part < shape.four; part++) {
     let key = KEYS_AT + 66u * part + x;
     let k0 = staged[key];
     let k1 = staged[key + 16u];
@@ -1126,13 +1160,12 @@ fn store_weights(part: u32) {
 
 // sum + the values of four keys by their weights.
 fn add_weighted(sum: vec4<f32>, w: vec4<f32>, v0: vec4<f32>, v1: vec4<f32>, v2: vec4<f32>, v3: vec4<f32>) -> vec4<f32> {
-  let low = fma(vec4<f32>(w.y), v1, fma(vec4<f32>(w.x), v0, sum));
-  return fma(vec4<f32>(w.w), v3, fma(vec4<f32>(w.z), v2, low));
+  return w.w * v3 + (w.z * v2 + (w.y * v1 + (w.x * v0 + sum)));
 }
 
 // sums += weights * values over the staged keys.
 fn add_values_0() {
-  for (var g = 0u; g < 4u; g++) {
+  for (var g = 0u; g < shape.four; g++) {
     let key = VALUES_AT + 64u * g + x;
     let v0 = staged[key];
     let v1 = staged[key + 16u];
@@ -1150,6 +1183,7 @@ fn finish_scores(at: Place, segment: u32, is_partial: bool) {
   if (is_partial) {
     mask_tile(at, segment);
   }
+  check_scores();
 }
 
 // i -> j when i div block == j div block and i % block % rate == 0 and j % block % rate == 0
@@ -1160,7 +1194,7 @@ fn keep(at: Place, segment: u32, i: i32, j: i32) -> bool {
 // Finds the edges of a partial tile.
 fn mask_tile(at: Place, segment: u32) {
   edges = 0u;
-  for (var n = 0u; n < 4u; n++) {
+  for (var n = 0u; n < shape.pairs; n++) {
     let i = query_positions[y + 16u * (n >> 2u)];
     let j = key_positions[x + 16u * (n & 3u)];
     if (j >= 0 && keep(at, segment, i, j)) {
@@ -1171,6 +1205,22 @@ fn mask_tile(at: Place, segment: u32) {
 }
 fn edges_of_row(first: u32) -> vec4<bool> {
   return ((vec4<u32>(edges >> first) >> vec4<u32>(0u, 1u, 2u, 3u)) & vec4<u32>(1u)) != vec4<u32>();
+}
+
+// A product past the range of f32 reaches its row: as NaN, never as a wrong number.
+fn check_scores() {
+  scores[0] = checked(scores[0], y);
+}
+fn checked(scores: vec4<f32>, row: u32) -> vec4<f32> {
+  let bits = bitcast<vec4<u32>>(scores);
+  let bad = (bits & vec4<u32>(INFINITY_BITS)) == vec4<u32>(INFINITY_BITS);
+  if (!any(bad)) {
+    return scores;
+  }
+  if (any(bad)) {
+    atomicOr(&poisoned[row >> 5u], 1u << (row & 31u));
+  }
+  return select(scores, vec4<f32>(LOWEST), bad);
 }
 
 fn highest_of(x: vec4<f32>) -> f32 {
@@ -1189,7 +1239,7 @@ fn update_softmax() {
   partial[lane] = vec4<f32>(highest_of(scores[0]), 0.0, 0.0, 0.0);
   workgroupBarrier();
   var top_0 = highest[0];
-  for (var n = 0u; n < 16u; n++) {
+  for (var n = 0u; n < shape.sixteen; n++) {
     top_0 = max(top_0, partial[16u * y + n]);
   }
   let shrink_0 = exp(highest[0] - top_0);
@@ -1205,14 +1255,14 @@ fn reduce_totals() {
   partial[lane] = total[0];
   total[0] = vec4<f32>();
   workgroupBarrier();
-  for (var n = 0u; n < 16u; n++) {
+  for (var n = 0u; n < shape.sixteen; n++) {
     total[0] += partial[16u * y + n];
   }
 }
 
 // Marks the rows that have an edge to a bad key, or are bad and have any edge.
 fn poison_rows() {
-  for (var n = 0u; n < 4u; n++) {
+  for (var n = 0u; n < shape.pairs; n++) {
     let row = y + 16u * (n >> 2u);
     let key = x + 16u * (n & 3u);
     let bad_row = atomicLoad(&bad_queries[row >> 5u]) >> (row & 31u);
@@ -1431,7 +1481,8 @@ fn store_row(
 ) {
   let row = u32(i - at.base);
   let old_is_nan = (before & 0x7fffffffu) > INFINITY_BITS;
-  let is_nan = poisoned || old_is_nan;
+  // A sum past the range of f32 is told too.
+  let is_nan = poisoned || (bitcast<u32>(total) & INFINITY_BITS) == INFINITY_BITS || old_is_nan;
   // log(exp(a) + exp(b)) of this pass and those before.
   let own_lse = select(LOWEST, highest + log(total), total > 0.0);
   let old_lse = select(bitcast<f32>(before), LOWEST, before == NEGATIVE_INFINITY_BITS || old_is_nan);
@@ -1446,11 +1497,11 @@ fn store_row(
   let nan = vec4<f32>(bitcast<f32>(shape.nan));
   let row_start = at.out_start + row * shape.out_row;
   // A share of 0 keeps nothing, whatever stood there.
-  var value = sums_0 * share;
+  var value_0 = sums_0 * share;
   if (old_share > 0.0) {
-    value += out[row_start + column] * old_share;
+    value_0 += out[row_start + column] * old_share;
   }
-  out[row_start + column] = select(value, nan, is_nan);
+  out[row_start + column] = select(value_0, nan, is_nan);
   if (column == 0u) {
     let bits = select(NEGATIVE_INFINITY_BITS, bitcast<u32>(row_lse), found);
     lse[at.lse_start + row * shape.lse_row] = select(bits, NAN_BITS, is_nan);

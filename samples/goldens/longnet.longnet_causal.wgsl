@@ -29,6 +29,9 @@ struct Shape {
   nan: u32,
   out_row: u32,
   lse_row: u32,
+  four: u32,
+  sixteen: u32,
+  pairs: u32,
   q_row: u32,
   k_row: u32,
   v_row: u32,
@@ -152,6 +155,10 @@ fn main(
   if (thread < 64u) {
     query_positions[thread] = query_position(at, i32(at.tile), i32(thread));
   }
+  if (thread < 2u) {
+    atomicStore(&poisoned[thread], 0u);
+  }
+  clear_flags();
   let box = query_box(at);
   let span = key_span_0(at, box);
   let segment = 0u;
@@ -271,7 +278,7 @@ fn attend_tile(at: Place, segment: u32, tile: i32, is_partial: bool) {
   }
   finish_scores(at, segment, is_partial);
   update_softmax();
-  for (var part = 0u; part < 4u; part++) {
+  for (var part = 0u; part < shape.four; part++) {
     workgroupBarrier();
     store_weights(part);
     load_values(at, part, 0u);
@@ -346,9 +353,9 @@ fn load_values(at: Place, part: u32, first_column: u32) {
   staged[VALUES_AT + lane] = value;
 }
 
-// sum + dot(a, b) without rounding in between.
+// sum + dot(a, b) as multiply-adds, one after the other.
 fn add_dot(sum: f32, a: vec4<f32>, b: vec4<f32>) -> f32 {
-  return fma(a.w, b.w, fma(a.z, b.z, fma(a.y, b.y, fma(a.x, b.x, sum))));
+  return a.w * b.w + (a.z * b.z + (a.y * b.y + (a.x * b.x + sum)));
 }
 // The scores of a row with the thread's four keys.
 fn add_scores(sum: vec4<f32>, q: vec4<f32>, k0: vec4<f32>, k1: vec4<f32>, k2: vec4<f32>, k3: vec4<f32>) -> vec4<f32> {
@@ -356,7 +363,7 @@ fn add_scores(sum: vec4<f32>, q: vec4<f32>, k0: vec4<f32>, k1: vec4<f32>, k2: ve
 }
 // scores += queries * keys over the staged chunk.
 fn score_tile() {
-  for (var part = 0u; part < 4u; part++) {
+  for (var part = 0u; part < shape.four; part++) {
     let key = KEYS_AT + 66u * part + x;
     let k0 = staged[key];
     let k1 = staged[key + 16u];
@@ -383,13 +390,12 @@ fn store_weights(part: u32) {
 
 // sum + the values of four keys by their weights.
 fn add_weighted(sum: vec4<f32>, w: vec4<f32>, v0: vec4<f32>, v1: vec4<f32>, v2: vec4<f32>, v3: vec4<f32>) -> vec4<f32> {
-  let low = fma(vec4<f32>(w.y), v1, fma(vec4<f32>(w.x), v0, sum));
-  return fma(vec4<f32>(w.w), v3, fma(vec4<f32>(w.z), v2, low));
+  return w.w * v3 + (w.z * v2 + (w.y * v1 + (w.x * v0 + sum)));
 }
 
 // sums += weights * values over the staged keys.
 fn add_values_0() {
-  for (var g = 0u; g < 4u; g++) {
+  for (var g = 0u; g < shape.four; g++) {
     let key = VALUES_AT + 64u * g + x;
     let v0 = staged[key];
     let v1 = staged[key + 16u];
@@ -413,6 +419,7 @@ fn finish_scores(at: Place, segment: u32, is_partial: bool) {
   if (is_partial) {
     mask_tile(at, segment);
   }
+  check_scores();
 }
 
 // branch: i -> j when i div segment == j div segment and i % segment % rate == offset and j % segment % rate == offset
@@ -423,7 +430,7 @@ fn keep(at: Place, segment: u32, i: i32, j: i32) -> bool {
 // Finds the edges of a partial tile.
 fn mask_tile(at: Place, segment: u32) {
   edges = 0u;
-  for (var n = 0u; n < 16u; n++) {
+  for (var n = 0u; n < shape.pairs; n++) {
     let i = query_positions[y + 16u * (n >> 2u)];
     let j = key_positions[x + 16u * (n & 3u)];
     if (j >= 0 && keep(at, segment, i, j)) {
@@ -437,6 +444,25 @@ fn mask_tile(at: Place, segment: u32) {
 }
 fn edges_of_row(first: u32) -> vec4<bool> {
   return ((vec4<u32>(edges >> first) >> vec4<u32>(0u, 1u, 2u, 3u)) & vec4<u32>(1u)) != vec4<u32>();
+}
+
+// A product past the range of f32 reaches its row: as NaN, never as a wrong number.
+fn check_scores() {
+  scores[0] = checked(scores[0], y);
+  scores[1] = checked(scores[1], y + 16u);
+  scores[2] = checked(scores[2], y + 32u);
+  scores[3] = checked(scores[3], y + 48u);
+}
+fn checked(scores: vec4<f32>, row: u32) -> vec4<f32> {
+  let bits = bitcast<vec4<u32>>(scores);
+  let bad = (bits & vec4<u32>(INFINITY_BITS)) == vec4<u32>(INFINITY_BITS);
+  if (!any(bad)) {
+    return scores;
+  }
+  if (any(bad)) {
+    atomicOr(&poisoned[row >> 5u], 1u << (row & 31u));
+  }
+  return select(scores, vec4<f32>(LOWEST), bad);
 }
 
 fn highest_of(x: vec4<f32>) -> f32 {
@@ -455,7 +481,7 @@ fn update_softmax() {
   partial[lane] = vec4<f32>(highest_of(scores[0]), highest_of(scores[1]), highest_of(scores[2]), highest_of(scores[3]));
   workgroupBarrier();
   var top_0 = highest[0];
-  for (var n = 0u; n < 16u; n++) {
+  for (var n = 0u; n < shape.sixteen; n++) {
     top_0 = max(top_0, partial[16u * y + n]);
   }
   let shrink_0 = exp(highest[0] - top_0);
@@ -477,14 +503,14 @@ fn reduce_totals() {
   partial[lane] = total[0];
   total[0] = vec4<f32>();
   workgroupBarrier();
-  for (var n = 0u; n < 16u; n++) {
+  for (var n = 0u; n < shape.sixteen; n++) {
     total[0] += partial[16u * y + n];
   }
 }
 
 // Marks the rows that have an edge to a bad key, or are bad and have any edge.
 fn poison_rows() {
-  for (var n = 0u; n < 16u; n++) {
+  for (var n = 0u; n < shape.pairs; n++) {
     let row = y + 16u * (n >> 2u);
     let key = x + 16u * (n & 3u);
     let bad_row = atomicLoad(&bad_queries[row >> 5u]) >> (row & 31u);
@@ -534,7 +560,8 @@ fn store_row(
   sums_0: vec4<f32>,
 ) {
   let row = u32(i - at.base);
-  let is_nan = poisoned;
+  // A sum past the range of f32 is told too.
+  let is_nan = poisoned || (bitcast<u32>(total) & INFINITY_BITS) == INFINITY_BITS;
   let found = total > 0.0;
   let row_lse = highest + log(select(1.0, total, found));
   let share = select(0.0, 1.0 / total, found);
@@ -575,6 +602,9 @@ struct Shape {
   v_offset: u32,
   v_batch: u32,
   v_head: u32,
+  four: u32,
+  sixteen: u32,
+  pairs: u32,
   q_row: u32,
   k_row: u32,
   v_row: u32,
@@ -693,6 +723,10 @@ fn main(
   if (thread < 16u) {
     query_positions[thread] = query_position(at, i32(at.tile), i32(thread));
   }
+  if (thread < 2u) {
+    atomicStore(&poisoned[thread], 0u);
+  }
+  clear_flags();
   let box = query_box(at);
   var visited = 0u;
   let span = key_span_0(at, box);
@@ -811,7 +845,7 @@ fn attend_tile(at: Place, segment: u32, tile: i32, is_partial: bool) {
   }
   finish_scores(at, segment, is_partial);
   update_softmax();
-  for (var part = 0u; part < 4u; part++) {
+  for (var part = 0u; part < shape.four; part++) {
     workgroupBarrier();
     store_weights(part);
     load_values(at, part, 0u);
@@ -888,9 +922,9 @@ fn load_values(at: Place, part: u32, first_column: u32) {
   staged[VALUES_AT + lane] = value;
 }
 
-// sum + dot(a, b) without rounding in between.
+// sum + dot(a, b) as multiply-adds, one after the other.
 fn add_dot(sum: f32, a: vec4<f32>, b: vec4<f32>) -> f32 {
-  return fma(a.w, b.w, fma(a.z, b.z, fma(a.y, b.y, fma(a.x, b.x, sum))));
+  return a.w * b.w + (a.z * b.z + (a.y * b.y + (a.x * b.x + sum)));
 }
 // The scores of a row with the thread's four keys.
 fn add_scores(sum: vec4<f32>, q: vec4<f32>, k0: vec4<f32>, k1: vec4<f32>, k2: vec4<f32>, k3: vec4<f32>) -> vec4<f32> {
@@ -898,7 +932,7 @@ fn add_scores(sum: vec4<f32>, q: vec4<f32>, k0: vec4<f32>, k1: vec4<f32>, k2: ve
 }
 // scores += queries * keys over the staged chunk.
 fn score_tile() {
-  for (var part = 0u; part < 4u; part++) {
+  for (var part = 0u; part < shape.four; part++) {
     let key = KEYS_AT + 66u * part + x;
     let k0 = staged[key];
     let k1 = staged[key + 16u];
@@ -919,13 +953,12 @@ fn store_weights(part: u32) {
 
 // sum + the values of four keys by their weights.
 fn add_weighted(sum: vec4<f32>, w: vec4<f32>, v0: vec4<f32>, v1: vec4<f32>, v2: vec4<f32>, v3: vec4<f32>) -> vec4<f32> {
-  let low = fma(vec4<f32>(w.y), v1, fma(vec4<f32>(w.x), v0, sum));
-  return fma(vec4<f32>(w.w), v3, fma(vec4<f32>(w.z), v2, low));
+  return w.w * v3 + (w.z * v2 + (w.y * v1 + (w.x * v0 + sum)));
 }
 
 // sums += weights * values over the staged keys.
 fn add_values_0() {
-  for (var g = 0u; g < 4u; g++) {
+  for (var g = 0u; g < shape.four; g++) {
     let key = VALUES_AT + 64u * g + x;
     let v0 = staged[key];
     let v1 = staged[key + 16u];
@@ -943,6 +976,7 @@ fn finish_scores(at: Place, segment: u32, is_partial: bool) {
   if (is_partial) {
     mask_tile(at, segment);
   }
+  check_scores();
 }
 
 // branch: i -> j when i div segment == j div segment and i % segment % rate == offset and j % segment % rate == offset
@@ -953,7 +987,7 @@ fn keep(at: Place, segment: u32, i: i32, j: i32) -> bool {
 // Finds the edges of a partial tile.
 fn mask_tile(at: Place, segment: u32) {
   edges = 0u;
-  for (var n = 0u; n < 4u; n++) {
+  for (var n = 0u; n < shape.pairs; n++) {
     let i = query_positions[y + 16u * (n >> 2u)];
     let j = key_positions[x + 16u * (n & 3u)];
     if (j >= 0 && keep(at, segment, i, j)) {
@@ -964,6 +998,22 @@ fn mask_tile(at: Place, segment: u32) {
 }
 fn edges_of_row(first: u32) -> vec4<bool> {
   return ((vec4<u32>(edges >> first) >> vec4<u32>(0u, 1u, 2u, 3u)) & vec4<u32>(1u)) != vec4<u32>();
+}
+
+// A product past the range of f32 reaches its row: as NaN, never as a wrong number.
+fn check_scores() {
+  scores[0] = checked(scores[0], y);
+}
+fn checked(scores: vec4<f32>, row: u32) -> vec4<f32> {
+  let bits = bitcast<vec4<u32>>(scores);
+  let bad = (bits & vec4<u32>(INFINITY_BITS)) == vec4<u32>(INFINITY_BITS);
+  if (!any(bad)) {
+    return scores;
+  }
+  if (any(bad)) {
+    atomicOr(&poisoned[row >> 5u], 1u << (row & 31u));
+  }
+  return select(scores, vec4<f32>(LOWEST), bad);
 }
 
 fn highest_of(x: vec4<f32>) -> f32 {
@@ -982,7 +1032,7 @@ fn update_softmax() {
   partial[lane] = vec4<f32>(highest_of(scores[0]), 0.0, 0.0, 0.0);
   workgroupBarrier();
   var top_0 = highest[0];
-  for (var n = 0u; n < 16u; n++) {
+  for (var n = 0u; n < shape.sixteen; n++) {
     top_0 = max(top_0, partial[16u * y + n]);
   }
   let shrink_0 = exp(highest[0] - top_0);
@@ -998,14 +1048,14 @@ fn reduce_totals() {
   partial[lane] = total[0];
   total[0] = vec4<f32>();
   workgroupBarrier();
-  for (var n = 0u; n < 16u; n++) {
+  for (var n = 0u; n < shape.sixteen; n++) {
     total[0] += partial[16u * y + n];
   }
 }
 
 // Marks the rows that have an edge to a bad key, or are bad and have any edge.
 fn poison_rows() {
-  for (var n = 0u; n < 4u; n++) {
+  for (var n = 0u; n < shape.pairs; n++) {
     let row = y + 16u * (n >> 2u);
     let key = x + 16u * (n & 3u);
     let bad_row = atomicLoad(&bad_queries[row >> 5u]) >> (row & 31u);
@@ -1191,7 +1241,8 @@ fn store_row(
   sums_0: vec4<f32>,
 ) {
   let row = u32(i - at.base);
-  let is_nan = poisoned;
+  // A sum past the range of f32 is told too.
+  let is_nan = poisoned || (bitcast<u32>(total) & INFINITY_BITS) == INFINITY_BITS;
   let found = total > 0.0;
   let row_lse = highest + log(select(1.0, total, found));
   let share = select(0.0, 1.0 / total, found);
@@ -1238,6 +1289,9 @@ struct Shape {
   lse_row: u32,
   nan: u32,
   out_row: u32,
+  four: u32,
+  sixteen: u32,
+  pairs: u32,
   q_row: u32,
   k_row: u32,
   v_row: u32,
@@ -1361,6 +1415,10 @@ fn main(
   if (thread < 64u) {
     query_positions[thread] = query_position(at, i32(at.tile), i32(thread));
   }
+  if (thread < 2u) {
+    atomicStore(&poisoned[thread], 0u);
+  }
+  clear_flags();
   let box = query_box(at);
   for (var piece = 0u; piece < 4u; piece++) {
     let span = key_span(at, box, piece);
@@ -1668,7 +1726,7 @@ fn attend_tile(at: Place, segment: u32, tile: i32, is_partial: bool) {
   }
   finish_scores(at, segment, is_partial);
   update_softmax();
-  for (var part = 0u; part < 4u; part++) {
+  for (var part = 0u; part < shape.four; part++) {
     workgroupBarrier();
     store_weights(part);
     load_values(at, part, 0u);
@@ -1743,9 +1801,9 @@ fn load_values(at: Place, part: u32, first_column: u32) {
   staged[VALUES_AT + lane] = value;
 }
 
-// sum + dot(a, b) without rounding in between.
+// sum + dot(a, b) as multiply-adds, one after the other.
 fn add_dot(sum: f32, a: vec4<f32>, b: vec4<f32>) -> f32 {
-  return fma(a.w, b.w, fma(a.z, b.z, fma(a.y, b.y, fma(a.x, b.x, sum))));
+  return a.w * b.w + (a.z * b.z + (a.y * b.y + (a.x * b.x + sum)));
 }
 // The scores of a row with the thread's four keys.
 fn add_scores(sum: vec4<f32>, q: vec4<f32>, k0: vec4<f32>, k1: vec4<f32>, k2: vec4<f32>, k3: vec4<f32>) -> vec4<f32> {
@@ -1753,7 +1811,7 @@ fn add_scores(sum: vec4<f32>, q: vec4<f32>, k0: vec4<f32>, k1: vec4<f32>, k2: ve
 }
 // scores += queries * keys over the staged chunk.
 fn score_tile() {
-  for (var part = 0u; part < 4u; part++) {
+  for (var part = 0u; part < shape.four; part++) {
     let key = KEYS_AT + 66u * part + x;
     let k0 = staged[key];
     let k1 = staged[key + 16u];
@@ -1780,13 +1838,12 @@ fn store_weights(part: u32) {
 
 // sum + the values of four keys by their weights.
 fn add_weighted(sum: vec4<f32>, w: vec4<f32>, v0: vec4<f32>, v1: vec4<f32>, v2: vec4<f32>, v3: vec4<f32>) -> vec4<f32> {
-  let low = fma(vec4<f32>(w.y), v1, fma(vec4<f32>(w.x), v0, sum));
-  return fma(vec4<f32>(w.w), v3, fma(vec4<f32>(w.z), v2, low));
+  return w.w * v3 + (w.z * v2 + (w.y * v1 + (w.x * v0 + sum)));
 }
 
 // sums += weights * values over the staged keys.
 fn add_values_0() {
-  for (var g = 0u; g < 4u; g++) {
+  for (var g = 0u; g < shape.four; g++) {
     let key = VALUES_AT + 64u * g + x;
     let v0 = staged[key];
     let v1 = staged[key + 16u];
@@ -1810,6 +1867,7 @@ fn finish_scores(at: Place, segment: u32, is_partial: bool) {
   if (is_partial) {
     mask_tile(at, segment);
   }
+  check_scores();
 }
 
 // branch: i -> j when i div segment == j div segment and i % segment % rate == offset and j % segment % rate == offset
@@ -1853,7 +1911,7 @@ fn keep(at: Place, segment: u32, i: i32, j: i32) -> bool {
 // Finds the edges of a partial tile.
 fn mask_tile(at: Place, segment: u32) {
   edges = 0u;
-  for (var n = 0u; n < 16u; n++) {
+  for (var n = 0u; n < shape.pairs; n++) {
     let i = query_positions[y + 16u * (n >> 2u)];
     let j = key_positions[x + 16u * (n & 3u)];
     if (j >= 0 && keep(at, segment, i, j)) {
@@ -1867,6 +1925,25 @@ fn mask_tile(at: Place, segment: u32) {
 }
 fn edges_of_row(first: u32) -> vec4<bool> {
   return ((vec4<u32>(edges >> first) >> vec4<u32>(0u, 1u, 2u, 3u)) & vec4<u32>(1u)) != vec4<u32>();
+}
+
+// A product past the range of f32 reaches its row: as NaN, never as a wrong number.
+fn check_scores() {
+  scores[0] = checked(scores[0], y);
+  scores[1] = checked(scores[1], y + 16u);
+  scores[2] = checked(scores[2], y + 32u);
+  scores[3] = checked(scores[3], y + 48u);
+}
+fn checked(scores: vec4<f32>, row: u32) -> vec4<f32> {
+  let bits = bitcast<vec4<u32>>(scores);
+  let bad = (bits & vec4<u32>(INFINITY_BITS)) == vec4<u32>(INFINITY_BITS);
+  if (!any(bad)) {
+    return scores;
+  }
+  if (any(bad)) {
+    atomicOr(&poisoned[row >> 5u], 1u << (row & 31u));
+  }
+  return select(scores, vec4<f32>(LOWEST), bad);
 }
 
 fn highest_of(x: vec4<f32>) -> f32 {
@@ -1885,7 +1962,7 @@ fn update_softmax() {
   partial[lane] = vec4<f32>(highest_of(scores[0]), highest_of(scores[1]), highest_of(scores[2]), highest_of(scores[3]));
   workgroupBarrier();
   var top_0 = highest[0];
-  for (var n = 0u; n < 16u; n++) {
+  for (var n = 0u; n < shape.sixteen; n++) {
     top_0 = max(top_0, partial[16u * y + n]);
   }
   let shrink_0 = exp(highest[0] - top_0);
@@ -1907,14 +1984,14 @@ fn reduce_totals() {
   partial[lane] = total[0];
   total[0] = vec4<f32>();
   workgroupBarrier();
-  for (var n = 0u; n < 16u; n++) {
+  for (var n = 0u; n < shape.sixteen; n++) {
     total[0] += partial[16u * y + n];
   }
 }
 
 // Marks the rows that have an edge to a bad key, or are bad and have any edge.
 fn poison_rows() {
-  for (var n = 0u; n < 16u; n++) {
+  for (var n = 0u; n < shape.pairs; n++) {
     let row = y + 16u * (n >> 2u);
     let key = x + 16u * (n & 3u);
     let bad_row = atomicLoad(&bad_queries[row >> 5u]) >> (row & 31u);
@@ -1993,7 +2070,8 @@ fn store_row(
 ) {
   let row = u32(i - at.base);
   let old_is_nan = (before & 0x7fffffffu) > INFINITY_BITS;
-  let is_nan = poisoned || old_is_nan;
+  // A sum past the range of f32 is told too.
+  let is_nan = poisoned || (bitcast<u32>(total) & INFINITY_BITS) == INFINITY_BITS || old_is_nan;
   // log(exp(a) + exp(b)) of this pass and those before.
   let own_lse = select(LOWEST, highest + log(total), total > 0.0);
   let old_lse = select(bitcast<f32>(before), LOWEST, before == NEGATIVE_INFINITY_BITS || old_is_nan);
@@ -2008,11 +2086,11 @@ fn store_row(
   let nan = vec4<f32>(bitcast<f32>(shape.nan));
   let row_start = at.out_start + row * shape.out_row;
   // A share of 0 keeps nothing, whatever stood there.
-  var value = sums_0 * share;
+  var value_0 = sums_0 * share;
   if (old_share > 0.0) {
-    value += out[row_start + column] * old_share;
+    value_0 += out[row_start + column] * old_share;
   }
-  out[row_start + column] = select(value, nan, is_nan);
+  out[row_start + column] = select(value_0, nan, is_nan);
   if (column == 0u) {
     let bits = select(NEGATIVE_INFINITY_BITS, bitcast<u32>(row_lse), found);
     lse[at.lse_start + row * shape.lse_row] = select(bits, NAN_BITS, is_nan);
@@ -2050,6 +2128,9 @@ struct Shape {
   v_offset: u32,
   v_batch: u32,
   v_head: u32,
+  four: u32,
+  sixteen: u32,
+  pairs: u32,
   q_row: u32,
   k_row: u32,
   v_row: u32,
@@ -2168,6 +2249,10 @@ fn main(
   if (thread < 16u) {
     query_positions[thread] = query_position(at, i32(at.tile), i32(thread));
   }
+  if (thread < 2u) {
+    atomicStore(&poisoned[thread], 0u);
+  }
+  clear_flags();
   let box = query_box(at);
   var visited = 0u;
   for (var piece = 0u; piece < 4u; piece++) {
@@ -2474,7 +2559,7 @@ fn attend_tile(at: Place, segment: u32, tile: i32, is_partial: bool) {
   }
   finish_scores(at, segment, is_partial);
   update_softmax();
-  for (var part = 0u; part < 4u; part++) {
+  for (var part = 0u; part < shape.four; part++) {
     workgroupBarrier();
     store_weights(part);
     load_values(at, part, 0u);
@@ -2551,9 +2636,9 @@ fn load_values(at: Place, part: u32, first_column: u32) {
   staged[VALUES_AT + lane] = value;
 }
 
-// sum + dot(a, b) without rounding in between.
+// sum + dot(a, b) as multiply-adds, one after the other.
 fn add_dot(sum: f32, a: vec4<f32>, b: vec4<f32>) -> f32 {
-  return fma(a.w, b.w, fma(a.z, b.z, fma(a.y, b.y, fma(a.x, b.x, sum))));
+  return a.w * b.w + (a.z * b.z + (a.y * b.y + (a.x * b.x + sum)));
 }
 // The scores of a row with the thread's four keys.
 fn add_scores(sum: vec4<f32>, q: vec4<f32>, k0: vec4<f32>, k1: vec4<f32>, k2: vec4<f32>, k3: vec4<f32>) -> vec4<f32> {
@@ -2561,7 +2646,7 @@ fn add_scores(sum: vec4<f32>, q: vec4<f32>, k0: vec4<f32>, k1: vec4<f32>, k2: ve
 }
 // scores += queries * keys over the staged chunk.
 fn score_tile() {
-  for (var part = 0u; part < 4u; part++) {
+  for (var part = 0u; part < shape.four; part++) {
     let key = KEYS_AT + 66u * part + x;
     let k0 = staged[key];
     let k1 = staged[key + 16u];
@@ -2582,13 +2667,12 @@ fn store_weights(part: u32) {
 
 // sum + the values of four keys by their weights.
 fn add_weighted(sum: vec4<f32>, w: vec4<f32>, v0: vec4<f32>, v1: vec4<f32>, v2: vec4<f32>, v3: vec4<f32>) -> vec4<f32> {
-  let low = fma(vec4<f32>(w.y), v1, fma(vec4<f32>(w.x), v0, sum));
-  return fma(vec4<f32>(w.w), v3, fma(vec4<f32>(w.z), v2, low));
+  return w.w * v3 + (w.z * v2 + (w.y * v1 + (w.x * v0 + sum)));
 }
 
 // sums += weights * values over the staged keys.
 fn add_values_0() {
-  for (var g = 0u; g < 4u; g++) {
+  for (var g = 0u; g < shape.four; g++) {
     let key = VALUES_AT + 64u * g + x;
     let v0 = staged[key];
     let v1 = staged[key + 16u];
@@ -2606,6 +2690,7 @@ fn finish_scores(at: Place, segment: u32, is_partial: bool) {
   if (is_partial) {
     mask_tile(at, segment);
   }
+  check_scores();
 }
 
 // branch: i -> j when i div segment == j div segment and i % segment % rate == offset and j % segment % rate == offset
@@ -2649,7 +2734,7 @@ fn keep(at: Place, segment: u32, i: i32, j: i32) -> bool {
 // Finds the edges of a partial tile.
 fn mask_tile(at: Place, segment: u32) {
   edges = 0u;
-  for (var n = 0u; n < 4u; n++) {
+  for (var n = 0u; n < shape.pairs; n++) {
     let i = query_positions[y + 16u * (n >> 2u)];
     let j = key_positions[x + 16u * (n & 3u)];
     if (j >= 0 && keep(at, segment, i, j)) {
@@ -2660,6 +2745,22 @@ fn mask_tile(at: Place, segment: u32) {
 }
 fn edges_of_row(first: u32) -> vec4<bool> {
   return ((vec4<u32>(edges >> first) >> vec4<u32>(0u, 1u, 2u, 3u)) & vec4<u32>(1u)) != vec4<u32>();
+}
+
+// A product past the range of f32 reaches its row: as NaN, never as a wrong number.
+fn check_scores() {
+  scores[0] = checked(scores[0], y);
+}
+fn checked(scores: vec4<f32>, row: u32) -> vec4<f32> {
+  let bits = bitcast<vec4<u32>>(scores);
+  let bad = (bits & vec4<u32>(INFINITY_BITS)) == vec4<u32>(INFINITY_BITS);
+  if (!any(bad)) {
+    return scores;
+  }
+  if (any(bad)) {
+    atomicOr(&poisoned[row >> 5u], 1u << (row & 31u));
+  }
+  return select(scores, vec4<f32>(LOWEST), bad);
 }
 
 fn highest_of(x: vec4<f32>) -> f32 {
@@ -2678,7 +2779,7 @@ fn update_softmax() {
   partial[lane] = vec4<f32>(highest_of(scores[0]), 0.0, 0.0, 0.0);
   workgroupBarrier();
   var top_0 = highest[0];
-  for (var n = 0u; n < 16u; n++) {
+  for (var n = 0u; n < shape.sixteen; n++) {
     top_0 = max(top_0, partial[16u * y + n]);
   }
   let shrink_0 = exp(highest[0] - top_0);
@@ -2694,14 +2795,14 @@ fn reduce_totals() {
   partial[lane] = total[0];
   total[0] = vec4<f32>();
   workgroupBarrier();
-  for (var n = 0u; n < 16u; n++) {
+  for (var n = 0u; n < shape.sixteen; n++) {
     total[0] += partial[16u * y + n];
   }
 }
 
 // Marks the rows that have an edge to a bad key, or are bad and have any edge.
 fn poison_rows() {
-  for (var n = 0u; n < 4u; n++) {
+  for (var n = 0u; n < shape.pairs; n++) {
     let row = y + 16u * (n >> 2u);
     let key = x + 16u * (n & 3u);
     let bad_row = atomicLoad(&bad_queries[row >> 5u]) >> (row & 31u);
@@ -2898,7 +2999,8 @@ fn store_row(
 ) {
   let row = u32(i - at.base);
   let old_is_nan = (before & 0x7fffffffu) > INFINITY_BITS;
-  let is_nan = poisoned || old_is_nan;
+  // A sum past the range of f32 is told too.
+  let is_nan = poisoned || (bitcast<u32>(total) & INFINITY_BITS) == INFINITY_BITS || old_is_nan;
   // log(exp(a) + exp(b)) of this pass and those before.
   let own_lse = select(LOWEST, highest + log(total), total > 0.0);
   let old_lse = select(bitcast<f32>(before), LOWEST, before == NEGATIVE_INFINITY_BITS || old_is_nan);
@@ -2913,11 +3015,11 @@ fn store_row(
   let nan = vec4<f32>(bitcast<f32>(shape.nan));
   let row_start = at.out_start + row * shape.out_row;
   // A share of 0 keeps nothing, whatever stood there.
-  var value = sums_0 * share;
+  var value_0 = sums_0 * share;
   if (old_share > 0.0) {
-    value += out[row_start + column] * old_share;
+    value_0 += out[row_start + column] * old_share;
   }
-  out[row_start + column] = select(value, nan, is_nan);
+  out[row_start + column] = select(value_0, nan, is_nan);
   if (column == 0u) {
     let bits = select(NEGATIVE_INFINITY_BITS, bitcast<u32>(row_lse), found);
     lse[at.lse_start + row * shape.lse_row] = select(bits, NAN_BITS, is_nan);

@@ -29,6 +29,9 @@ struct Shape {
   nan: u32,
   out_row: u32,
   lse_row: u32,
+  four: u32,
+  sixteen: u32,
+  pairs: u32,
   q_row: u32,
   k_row: u32,
   v_row: u32,
@@ -152,6 +155,10 @@ fn main(
   if (thread < 64u) {
     query_positions[thread] = query_position(at, i32(at.tile), i32(thread));
   }
+  if (thread < 2u) {
+    atomicStore(&poisoned[thread], 0u);
+  }
+  clear_flags();
   let box = query_box(at);
   let span = key_span_0(at, box);
   let segment = 0u;
@@ -272,7 +279,7 @@ fn attend_tile(at: Place, segment: u32, tile: i32, is_partial: bool) {
   }
   finish_scores(at, segment, is_partial);
   update_softmax();
-  for (var part = 0u; part < 4u; part++) {
+  for (var part = 0u; part < shape.four; part++) {
     workgroupBarrier();
     store_weights(part);
     load_values(at, part, 0u);
@@ -347,9 +354,9 @@ fn load_values(at: Place, part: u32, first_column: u32) {
   staged[VALUES_AT + lane] = value;
 }
 
-// sum + dot(a, b) without rounding in between.
+// sum + dot(a, b) as multiply-adds, one after the other.
 fn add_dot(sum: f32, a: vec4<f32>, b: vec4<f32>) -> f32 {
-  return fma(a.w, b.w, fma(a.z, b.z, fma(a.y, b.y, fma(a.x, b.x, sum))));
+  return a.w * b.w + (a.z * b.z + (a.y * b.y + (a.x * b.x + sum)));
 }
 // The scores of a row with the thread's four keys.
 fn add_scores(sum: vec4<f32>, q: vec4<f32>, k0: vec4<f32>, k1: vec4<f32>, k2: vec4<f32>, k3: vec4<f32>) -> vec4<f32> {
@@ -357,7 +364,7 @@ fn add_scores(sum: vec4<f32>, q: vec4<f32>, k0: vec4<f32>, k1: vec4<f32>, k2: ve
 }
 // scores += queries * keys over the staged chunk.
 fn score_tile() {
-  for (var part = 0u; part < 4u; part++) {
+  for (var part = 0u; part < shape.four; part++) {
     let key = KEYS_AT + 66u * part + x;
     let k0 = staged[key];
     let k1 = staged[key + 16u];
@@ -384,13 +391,12 @@ fn store_weights(part: u32) {
 
 // sum + the values of four keys by their weights.
 fn add_weighted(sum: vec4<f32>, w: vec4<f32>, v0: vec4<f32>, v1: vec4<f32>, v2: vec4<f32>, v3: vec4<f32>) -> vec4<f32> {
-  let low = fma(vec4<f32>(w.y), v1, fma(vec4<f32>(w.x), v0, sum));
-  return fma(vec4<f32>(w.w), v3, fma(vec4<f32>(w.z), v2, low));
+  return w.w * v3 + (w.z * v2 + (w.y * v1 + (w.x * v0 + sum)));
 }
 
 // sums += weights * values over the staged keys.
 fn add_values_0() {
-  for (var g = 0u; g < 4u; g++) {
+  for (var g = 0u; g < shape.four; g++) {
     let key = VALUES_AT + 64u * g + x;
     let v0 = staged[key];
     let v1 = staged[key + 16u];
@@ -414,6 +420,7 @@ fn finish_scores(at: Place, segment: u32, is_partial: bool) {
   if (is_partial) {
     mask_tile(at, segment);
   }
+  check_scores();
 }
 
 // branch: i -> j when i div segment == j div segment and i % segment % rate == offset and j % segment % rate == offset
@@ -425,7 +432,7 @@ fn keep(at: Place, segment: u32, i: i32, j: i32) -> bool {
 // Finds the edges of a partial tile.
 fn mask_tile(at: Place, segment: u32) {
   edges = 0u;
-  for (var n = 0u; n < 16u; n++) {
+  for (var n = 0u; n < shape.pairs; n++) {
     let i = query_positions[y + 16u * (n >> 2u)];
     let j = key_positions[x + 16u * (n & 3u)];
     if (j >= 0 && keep(at, segment, i, j)) {
@@ -439,6 +446,25 @@ fn mask_tile(at: Place, segment: u32) {
 }
 fn edges_of_row(first: u32) -> vec4<bool> {
   return ((vec4<u32>(edges >> first) >> vec4<u32>(0u, 1u, 2u, 3u)) & vec4<u32>(1u)) != vec4<u32>();
+}
+
+// A product past the range of f32 reaches its row: as NaN, never as a wrong number.
+fn check_scores() {
+  scores[0] = checked(scores[0], y);
+  scores[1] = checked(scores[1], y + 16u);
+  scores[2] = checked(scores[2], y + 32u);
+  scores[3] = checked(scores[3], y + 48u);
+}
+fn checked(scores: vec4<f32>, row: u32) -> vec4<f32> {
+  let bits = bitcast<vec4<u32>>(scores);
+  let bad = (bits & vec4<u32>(INFINITY_BITS)) == vec4<u32>(INFINITY_BITS);
+  if (!any(bad)) {
+    return scores;
+  }
+  if (any(bad)) {
+    atomicOr(&poisoned[row >> 5u], 1u << (row & 31u));
+  }
+  return select(scores, vec4<f32>(LOWEST), bad);
 }
 
 fn highest_of(x: vec4<f32>) -> f32 {
@@ -457,7 +483,7 @@ fn update_softmax() {
   partial[lane] = vec4<f32>(highest_of(scores[0]), highest_of(scores[1]), highest_of(scores[2]), highest_of(scores[3]));
   workgroupBarrier();
   var top_0 = highest[0];
-  for (var n = 0u; n < 16u; n++) {
+  for (var n = 0u; n < shape.sixteen; n++) {
     top_0 = max(top_0, partial[16u * y + n]);
   }
   let shrink_0 = exp(highest[0] - top_0);
@@ -479,14 +505,14 @@ fn reduce_totals() {
   partial[lane] = total[0];
   total[0] = vec4<f32>();
   workgroupBarrier();
-  for (var n = 0u; n < 16u; n++) {
+  for (var n = 0u; n < shape.sixteen; n++) {
     total[0] += partial[16u * y + n];
   }
 }
 
 // Marks the rows that have an edge to a bad key, or are bad and have any edge.
 fn poison_rows() {
-  for (var n = 0u; n < 16u; n++) {
+  for (var n = 0u; n < shape.pairs; n++) {
     let row = y + 16u * (n >> 2u);
     let key = x + 16u * (n & 3u);
     let bad_row = atomicLoad(&bad_queries[row >> 5u]) >> (row & 31u);
@@ -536,7 +562,8 @@ fn store_row(
   sums_0: vec4<f32>,
 ) {
   let row = u32(i - at.base);
-  let is_nan = poisoned;
+  // A sum past the range of f32 is told too.
+  let is_nan = poisoned || (bitcast<u32>(total) & INFINITY_BITS) == INFINITY_BITS;
   let found = total > 0.0;
   let row_lse = highest + log(select(1.0, total, found));
   let share = select(0.0, 1.0 / total, found);
@@ -582,6 +609,9 @@ struct Shape {
   v_offset: u32,
   v_batch: u32,
   v_head: u32,
+  four: u32,
+  sixteen: u32,
+  pairs: u32,
   q_row: u32,
   k_row: u32,
   v_row: u32,
@@ -700,6 +730,10 @@ fn main(
   if (thread < 16u) {
     query_positions[thread] = query_position(at, i32(at.tile), i32(thread));
   }
+  if (thread < 2u) {
+    atomicStore(&poisoned[thread], 0u);
+  }
+  clear_flags();
   let box = query_box(at);
   var visited = 0u;
   let span = key_span_0(at, box);
@@ -819,7 +853,7 @@ fn attend_tile(at: Place, segment: u32, tile: i32, is_partial: bool) {
   }
   finish_scores(at, segment, is_partial);
   update_softmax();
-  for (var part = 0u; part < 4u; part++) {
+  for (var part = 0u; part < shape.four; part++) {
     workgroupBarrier();
     store_weights(part);
     load_values(at, part, 0u);
@@ -896,9 +930,9 @@ fn load_values(at: Place, part: u32, first_column: u32) {
   staged[VALUES_AT + lane] = value;
 }
 
-// sum + dot(a, b) without rounding in between.
+// sum + dot(a, b) as multiply-adds, one after the other.
 fn add_dot(sum: f32, a: vec4<f32>, b: vec4<f32>) -> f32 {
-  return fma(a.w, b.w, fma(a.z, b.z, fma(a.y, b.y, fma(a.x, b.x, sum))));
+  return a.w * b.w + (a.z * b.z + (a.y * b.y + (a.x * b.x + sum)));
 }
 // The scores of a row with the thread's four keys.
 fn add_scores(sum: vec4<f32>, q: vec4<f32>, k0: vec4<f32>, k1: vec4<f32>, k2: vec4<f32>, k3: vec4<f32>) -> vec4<f32> {
@@ -906,7 +940,7 @@ fn add_scores(sum: vec4<f32>, q: vec4<f32>, k0: vec4<f32>, k1: vec4<f32>, k2: ve
 }
 // scores += queries * keys over the staged chunk.
 fn score_tile() {
-  for (var part = 0u; part < 4u; part++) {
+  for (var part = 0u; part < shape.four; part++) {
     let key = KEYS_AT + 66u * part + x;
     let k0 = staged[key];
     let k1 = staged[key + 16u];
@@ -927,13 +961,12 @@ fn store_weights(part: u32) {
 
 // sum + the values of four keys by their weights.
 fn add_weighted(sum: vec4<f32>, w: vec4<f32>, v0: vec4<f32>, v1: vec4<f32>, v2: vec4<f32>, v3: vec4<f32>) -> vec4<f32> {
-  let low = fma(vec4<f32>(w.y), v1, fma(vec4<f32>(w.x), v0, sum));
-  return fma(vec4<f32>(w.w), v3, fma(vec4<f32>(w.z), v2, low));
+  return w.w * v3 + (w.z * v2 + (w.y * v1 + (w.x * v0 + sum)));
 }
 
 // sums += weights * values over the staged keys.
 fn add_values_0() {
-  for (var g = 0u; g < 4u; g++) {
+  for (var g = 0u; g < shape.four; g++) {
     let key = VALUES_AT + 64u * g + x;
     let v0 = staged[key];
     let v1 = staged[key + 16u];
@@ -951,6 +984,7 @@ fn finish_scores(at: Place, segment: u32, is_partial: bool) {
   if (is_partial) {
     mask_tile(at, segment);
   }
+  check_scores();
 }
 
 // branch: i -> j when i div segment == j div segment and i % segment % rate == offset and j % segment % rate == offset
@@ -962,7 +996,7 @@ fn keep(at: Place, segment: u32, i: i32, j: i32) -> bool {
 // Finds the edges of a partial tile.
 fn mask_tile(at: Place, segment: u32) {
   edges = 0u;
-  for (var n = 0u; n < 4u; n++) {
+  for (var n = 0u; n < shape.pairs; n++) {
     let i = query_positions[y + 16u * (n >> 2u)];
     let j = key_positions[x + 16u * (n & 3u)];
     if (j >= 0 && keep(at, segment, i, j)) {
@@ -973,6 +1007,22 @@ fn mask_tile(at: Place, segment: u32) {
 }
 fn edges_of_row(first: u32) -> vec4<bool> {
   return ((vec4<u32>(edges >> first) >> vec4<u32>(0u, 1u, 2u, 3u)) & vec4<u32>(1u)) != vec4<u32>();
+}
+
+// A product past the range of f32 reaches its row: as NaN, never as a wrong number.
+fn check_scores() {
+  scores[0] = checked(scores[0], y);
+}
+fn checked(scores: vec4<f32>, row: u32) -> vec4<f32> {
+  let bits = bitcast<vec4<u32>>(scores);
+  let bad = (bits & vec4<u32>(INFINITY_BITS)) == vec4<u32>(INFINITY_BITS);
+  if (!any(bad)) {
+    return scores;
+  }
+  if (any(bad)) {
+    atomicOr(&poisoned[row >> 5u], 1u << (row & 31u));
+  }
+  return select(scores, vec4<f32>(LOWEST), bad);
 }
 
 fn highest_of(x: vec4<f32>) -> f32 {
@@ -991,7 +1041,7 @@ fn update_softmax() {
   partial[lane] = vec4<f32>(highest_of(scores[0]), 0.0, 0.0, 0.0);
   workgroupBarrier();
   var top_0 = highest[0];
-  for (var n = 0u; n < 16u; n++) {
+  for (var n = 0u; n < shape.sixteen; n++) {
     top_0 = max(top_0, partial[16u * y + n]);
   }
   let shrink_0 = exp(highest[0] - top_0);
@@ -1007,14 +1057,14 @@ fn reduce_totals() {
   partial[lane] = total[0];
   total[0] = vec4<f32>();
   workgroupBarrier();
-  for (var n = 0u; n < 16u; n++) {
+  for (var n = 0u; n < shape.sixteen; n++) {
     total[0] += partial[16u * y + n];
   }
 }
 
 // Marks the rows that have an edge to a bad key, or are bad and have any edge.
 fn poison_rows() {
-  for (var n = 0u; n < 4u; n++) {
+  for (var n = 0u; n < shape.pairs; n++) {
     let row = y + 16u * (n >> 2u);
     let key = x + 16u * (n & 3u);
     let bad_row = atomicLoad(&bad_queries[row >> 5u]) >> (row & 31u);
@@ -1205,7 +1255,8 @@ fn store_row(
   sums_0: vec4<f32>,
 ) {
   let row = u32(i - at.base);
-  let is_nan = poisoned;
+  // A sum past the range of f32 is told too.
+  let is_nan = poisoned || (bitcast<u32>(total) & INFINITY_BITS) == INFINITY_BITS;
   let found = total > 0.0;
   let row_lse = highest + log(select(1.0, total, found));
   let share = select(0.0, 1.0 / total, found);
@@ -1252,6 +1303,9 @@ struct Shape {
   lse_row: u32,
   nan: u32,
   out_row: u32,
+  four: u32,
+  sixteen: u32,
+  pairs: u32,
   q_row: u32,
   k_row: u32,
   v_row: u32,
@@ -1375,6 +1429,10 @@ fn main(
   if (thread < 64u) {
     query_positions[thread] = query_position(at, i32(at.tile), i32(thread));
   }
+  if (thread < 2u) {
+    atomicStore(&poisoned[thread], 0u);
+  }
+  clear_flags();
   let box = query_box(at);
   for (var piece = 0u; piece < 4u; piece++) {
     let span = key_span(at, box, piece);
@@ -1694,7 +1752,7 @@ fn attend_tile(at: Place, segment: u32, tile: i32, is_partial: bool) {
   }
   finish_scores(at, segment, is_partial);
   update_softmax();
-  for (var part = 0u; part < 4u; part++) {
+  for (var part = 0u; part < shape.four; part++) {
     workgroupBarrier();
     store_weights(part);
     load_values(at, part, 0u);
@@ -1769,9 +1827,9 @@ fn load_values(at: Place, part: u32, first_column: u32) {
   staged[VALUES_AT + lane] = value;
 }
 
-// sum + dot(a, b) without rounding in between.
+// sum + dot(a, b) as multiply-adds, one after the other.
 fn add_dot(sum: f32, a: vec4<f32>, b: vec4<f32>) -> f32 {
-  return fma(a.w, b.w, fma(a.z, b.z, fma(a.y, b.y, fma(a.x, b.x, sum))));
+  return a.w * b.w + (a.z * b.z + (a.y * b.y + (a.x * b.x + sum)));
 }
 // The scores of a row with the thread's four keys.
 fn add_scores(sum: vec4<f32>, q: vec4<f32>, k0: vec4<f32>, k1: vec4<f32>, k2: vec4<f32>, k3: vec4<f32>) -> vec4<f32> {
@@ -1779,7 +1837,7 @@ fn add_scores(sum: vec4<f32>, q: vec4<f32>, k0: vec4<f32>, k1: vec4<f32>, k2: ve
 }
 // scores += queries * keys over the staged chunk.
 fn score_tile() {
-  for (var part = 0u; part < 4u; part++) {
+  for (var part = 0u; part < shape.four; part++) {
     let key = KEYS_AT + 66u * part + x;
     let k0 = staged[key];
     let k1 = staged[key + 16u];
@@ -1806,13 +1864,12 @@ fn store_weights(part: u32) {
 
 // sum + the values of four keys by their weights.
 fn add_weighted(sum: vec4<f32>, w: vec4<f32>, v0: vec4<f32>, v1: vec4<f32>, v2: vec4<f32>, v3: vec4<f32>) -> vec4<f32> {
-  let low = fma(vec4<f32>(w.y), v1, fma(vec4<f32>(w.x), v0, sum));
-  return fma(vec4<f32>(w.w), v3, fma(vec4<f32>(w.z), v2, low));
+  return w.w * v3 + (w.z * v2 + (w.y * v1 + (w.x * v0 + sum)));
 }
 
 // sums += weights * values over the staged keys.
 fn add_values_0() {
-  for (var g = 0u; g < 4u; g++) {
+  for (var g = 0u; g < shape.four; g++) {
     let key = VALUES_AT + 64u * g + x;
     let v0 = staged[key];
     let v1 = staged[key + 16u];
@@ -1836,6 +1893,7 @@ fn finish_scores(at: Place, segment: u32, is_partial: bool) {
   if (is_partial) {
     mask_tile(at, segment);
   }
+  check_scores();
 }
 
 // branch: i -> j when i div segment == j div segment and i % segment % rate == offset and j % segment % rate == offset
@@ -1883,7 +1941,7 @@ fn keep(at: Place, segment: u32, i: i32, j: i32) -> bool {
 // Finds the edges of a partial tile.
 fn mask_tile(at: Place, segment: u32) {
   edges = 0u;
-  for (var n = 0u; n < 16u; n++) {
+  for (var n = 0u; n < shape.pairs; n++) {
     let i = query_positions[y + 16u * (n >> 2u)];
     let j = key_positions[x + 16u * (n & 3u)];
     if (j >= 0 && keep(at, segment, i, j)) {
@@ -1897,6 +1955,25 @@ fn mask_tile(at: Place, segment: u32) {
 }
 fn edges_of_row(first: u32) -> vec4<bool> {
   return ((vec4<u32>(edges >> first) >> vec4<u32>(0u, 1u, 2u, 3u)) & vec4<u32>(1u)) != vec4<u32>();
+}
+
+// A product past the range of f32 reaches its row: as NaN, never as a wrong number.
+fn check_scores() {
+  scores[0] = checked(scores[0], y);
+  scores[1] = checked(scores[1], y + 16u);
+  scores[2] = checked(scores[2], y + 32u);
+  scores[3] = checked(scores[3], y + 48u);
+}
+fn checked(scores: vec4<f32>, row: u32) -> vec4<f32> {
+  let bits = bitcast<vec4<u32>>(scores);
+  let bad = (bits & vec4<u32>(INFINITY_BITS)) == vec4<u32>(INFINITY_BITS);
+  if (!any(bad)) {
+    return scores;
+  }
+  if (any(bad)) {
+    atomicOr(&poisoned[row >> 5u], 1u << (row & 31u));
+  }
+  return select(scores, vec4<f32>(LOWEST), bad);
 }
 
 fn highest_of(x: vec4<f32>) -> f32 {
@@ -1915,7 +1992,7 @@ fn update_softmax() {
   partial[lane] = vec4<f32>(highest_of(scores[0]), highest_of(scores[1]), highest_of(scores[2]), highest_of(scores[3]));
   workgroupBarrier();
   var top_0 = highest[0];
-  for (var n = 0u; n < 16u; n++) {
+  for (var n = 0u; n < shape.sixteen; n++) {
     top_0 = max(top_0, partial[16u * y + n]);
   }
   let shrink_0 = exp(highest[0] - top_0);
@@ -1937,14 +2014,14 @@ fn reduce_totals() {
   partial[lane] = total[0];
   total[0] = vec4<f32>();
   workgroupBarrier();
-  for (var n = 0u; n < 16u; n++) {
+  for (var n = 0u; n < shape.sixteen; n++) {
     total[0] += partial[16u * y + n];
   }
 }
 
 // Marks the rows that have an edge to a bad key, or are bad and have any edge.
 fn poison_rows() {
-  for (var n = 0u; n < 16u; n++) {
+  for (var n = 0u; n < shape.pairs; n++) {
     let row = y + 16u * (n >> 2u);
     let key = x + 16u * (n & 3u);
     let bad_row = atomicLoad(&bad_queries[row >> 5u]) >> (row & 31u);
@@ -2023,7 +2100,8 @@ fn store_row(
 ) {
   let row = u32(i - at.base);
   let old_is_nan = (before & 0x7fffffffu) > INFINITY_BITS;
-  let is_nan = poisoned || old_is_nan;
+  // A sum past the range of f32 is told too.
+  let is_nan = poisoned || (bitcast<u32>(total) & INFINITY_BITS) == INFINITY_BITS || old_is_nan;
   // log(exp(a) + exp(b)) of this pass and those before.
   let own_lse = select(LOWEST, highest + log(total), total > 0.0);
   let old_lse = select(bitcast<f32>(before), LOWEST, before == NEGATIVE_INFINITY_BITS || old_is_nan);
@@ -2038,11 +2116,11 @@ fn store_row(
   let nan = vec4<f32>(bitcast<f32>(shape.nan));
   let row_start = at.out_start + row * shape.out_row;
   // A share of 0 keeps nothing, whatever stood there.
-  var value = sums_0 * share;
+  var value_0 = sums_0 * share;
   if (old_share > 0.0) {
-    value += out[row_start + column] * old_share;
+    value_0 += out[row_start + column] * old_share;
   }
-  out[row_start + column] = select(value, nan, is_nan);
+  out[row_start + column] = select(value_0, nan, is_nan);
   if (column == 0u) {
     let bits = select(NEGATIVE_INFINITY_BITS, bitcast<u32>(row_lse), found);
     lse[at.lse_start + row * shape.lse_row] = select(bits, NAN_BITS, is_nan);
@@ -2085,6 +2163,9 @@ struct Shape {
   v_offset: u32,
   v_batch: u32,
   v_head: u32,
+  four: u32,
+  sixteen: u32,
+  pairs: u32,
   q_row: u32,
   k_row: u32,
   v_row: u32,
@@ -2203,6 +2284,10 @@ fn main(
   if (thread < 16u) {
     query_positions[thread] = query_position(at, i32(at.tile), i32(thread));
   }
+  if (thread < 2u) {
+    atomicStore(&poisoned[thread], 0u);
+  }
+  clear_flags();
   let box = query_box(at);
   var visited = 0u;
   for (var piece = 0u; piece < 4u; piece++) {
@@ -2521,7 +2606,7 @@ fn attend_tile(at: Place, segment: u32, tile: i32, is_partial: bool) {
   }
   finish_scores(at, segment, is_partial);
   update_softmax();
-  for (var part = 0u; part < 4u; part++) {
+  for (var part = 0u; part < shape.four; part++) {
     workgroupBarrier();
     store_weights(part);
     load_values(at, part, 0u);
@@ -2598,9 +2683,9 @@ fn load_values(at: Place, part: u32, first_column: u32) {
   staged[VALUES_AT + lane] = value;
 }
 
-// sum + dot(a, b) without rounding in between.
+// sum + dot(a, b) as multiply-adds, one after the other.
 fn add_dot(sum: f32, a: vec4<f32>, b: vec4<f32>) -> f32 {
-  return fma(a.w, b.w, fma(a.z, b.z, fma(a.y, b.y, fma(a.x, b.x, sum))));
+  return a.w * b.w + (a.z * b.z + (a.y * b.y + (a.x * b.x + sum)));
 }
 // The scores of a row with the thread's four keys.
 fn add_scores(sum: vec4<f32>, q: vec4<f32>, k0: vec4<f32>, k1: vec4<f32>, k2: vec4<f32>, k3: vec4<f32>) -> vec4<f32> {
@@ -2608,7 +2693,7 @@ fn add_scores(sum: vec4<f32>, q: vec4<f32>, k0: vec4<f32>, k1: vec4<f32>, k2: ve
 }
 // scores += queries * keys over the staged chunk.
 fn score_tile() {
-  for (var part = 0u; part < 4u; part++) {
+  for (var part = 0u; part < shape.four; part++) {
     let key = KEYS_AT + 66u * part + x;
     let k0 = staged[key];
     let k1 = staged[key + 16u];
@@ -2629,13 +2714,12 @@ fn store_weights(part: u32) {
 
 // sum + the values of four keys by their weights.
 fn add_weighted(sum: vec4<f32>, w: vec4<f32>, v0: vec4<f32>, v1: vec4<f32>, v2: vec4<f32>, v3: vec4<f32>) -> vec4<f32> {
-  let low = fma(vec4<f32>(w.y), v1, fma(vec4<f32>(w.x), v0, sum));
-  return fma(vec4<f32>(w.w), v3, fma(vec4<f32>(w.z), v2, low));
+  return w.w * v3 + (w.z * v2 + (w.y * v1 + (w.x * v0 + sum)));
 }
 
 // sums += weights * values over the staged keys.
 fn add_values_0() {
-  for (var g = 0u; g < 4u; g++) {
+  for (var g = 0u; g < shape.four; g++) {
     let key = VALUES_AT + 64u * g + x;
     let v0 = staged[key];
     let v1 = staged[key + 16u];
@@ -2653,6 +2737,7 @@ fn finish_scores(at: Place, segment: u32, is_partial: bool) {
   if (is_partial) {
     mask_tile(at, segment);
   }
+  check_scores();
 }
 
 // branch: i -> j when i div segment == j div segment and i % segment % rate == offset and j % segment % rate == offset
@@ -2700,7 +2785,7 @@ fn keep(at: Place, segment: u32, i: i32, j: i32) -> bool {
 // Finds the edges of a partial tile.
 fn mask_tile(at: Place, segment: u32) {
   edges = 0u;
-  for (var n = 0u; n < 4u; n++) {
+  for (var n = 0u; n < shape.pairs; n++) {
     let i = query_positions[y + 16u * (n >> 2u)];
     let j = key_positions[x + 16u * (n & 3u)];
     if (j >= 0 && keep(at, segment, i, j)) {
@@ -2711,6 +2796,22 @@ fn mask_tile(at: Place, segment: u32) {
 }
 fn edges_of_row(first: u32) -> vec4<bool> {
   return ((vec4<u32>(edges >> first) >> vec4<u32>(0u, 1u, 2u, 3u)) & vec4<u32>(1u)) != vec4<u32>();
+}
+
+// A product past the range of f32 reaches its row: as NaN, never as a wrong number.
+fn check_scores() {
+  scores[0] = checked(scores[0], y);
+}
+fn checked(scores: vec4<f32>, row: u32) -> vec4<f32> {
+  let bits = bitcast<vec4<u32>>(scores);
+  let bad = (bits & vec4<u32>(INFINITY_BITS)) == vec4<u32>(INFINITY_BITS);
+  if (!any(bad)) {
+    return scores;
+  }
+  if (any(bad)) {
+    atomicOr(&poisoned[row >> 5u], 1u << (row & 31u));
+  }
+  return select(scores, vec4<f32>(LOWEST), bad);
 }
 
 fn highest_of(x: vec4<f32>) -> f32 {
@@ -2729,7 +2830,7 @@ fn update_softmax() {
   partial[lane] = vec4<f32>(highest_of(scores[0]), 0.0, 0.0, 0.0);
   workgroupBarrier();
   var top_0 = highest[0];
-  for (var n = 0u; n < 16u; n++) {
+  for (var n = 0u; n < shape.sixteen; n++) {
     top_0 = max(top_0, partial[16u * y + n]);
   }
   let shrink_0 = exp(highest[0] - top_0);
@@ -2745,14 +2846,14 @@ fn reduce_totals() {
   partial[lane] = total[0];
   total[0] = vec4<f32>();
   workgroupBarrier();
-  for (var n = 0u; n < 16u; n++) {
+  for (var n = 0u; n < shape.sixteen; n++) {
     total[0] += partial[16u * y + n];
   }
 }
 
 // Marks the rows that have an edge to a bad key, or are bad and have any edge.
 fn poison_rows() {
-  for (var n = 0u; n < 4u; n++) {
+  for (var n = 0u; n < shape.pairs; n++) {
     let row = y + 16u * (n >> 2u);
     let key = x + 16u * (n & 3u);
     let bad_row = atomicLoad(&bad_queries[row >> 5u]) >> (row & 31u);
@@ -2954,7 +3055,8 @@ fn store_row(
 ) {
   let row = u32(i - at.base);
   let old_is_nan = (before & 0x7fffffffu) > INFINITY_BITS;
-  let is_nan = poisoned || old_is_nan;
+  // A sum past the range of f32 is told too.
+  let is_nan = poisoned || (bitcast<u32>(total) & INFINITY_BITS) == INFINITY_BITS || old_is_nan;
   // log(exp(a) + exp(b)) of this pass and those before.
   let own_lse = select(LOWEST, highest + log(total), total > 0.0);
   let old_lse = select(bitcast<f32>(before), LOWEST, before == NEGATIVE_INFINITY_BITS || old_is_nan);
@@ -2969,11 +3071,11 @@ fn store_row(
   let nan = vec4<f32>(bitcast<f32>(shape.nan));
   let row_start = at.out_start + row * shape.out_row;
   // A share of 0 keeps nothing, whatever stood there.
-  var value = sums_0 * share;
+  var value_0 = sums_0 * share;
   if (old_share > 0.0) {
-    value += out[row_start + column] * old_share;
+    value_0 += out[row_start + column] * old_share;
   }
-  out[row_start + column] = select(value, nan, is_nan);
+  out[row_start + column] = select(value_0, nan, is_nan);
   if (column == 0u) {
     let bits = select(NEGATIVE_INFINITY_BITS, bitcast<u32>(row_lse), found);
     lse[at.lse_start + row * shape.lse_row] = select(bits, NAN_BITS, is_nan);
