@@ -1,6 +1,6 @@
 import test from 'ava';
 import { openDevice, type OpenedDevice } from '../../runtime/node/index.js';
-import { probeCases, prober } from './probe.js';
+import { probeCases, prober } from './sample-probe.js';
 
 // Two files, so that two processes share the work.
 let opened: OpenedDevice;

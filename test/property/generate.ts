@@ -92,7 +92,10 @@ function boolExpr(depth: number, names: Names): fc.Arbitrary<string> {
       arbitrary: fc.tuple(small, e, pick('<', '<='), small).map(([a, b, o, c]) => `${a} <= ${b} ${o} ${c}`),
     },
     { weight: 1, arbitrary: e.map((a) => `${a} in [1, 3, 17, 40]`) },
-    { weight: 1, arbitrary: pick('g[i]', 'g[j]', 'u[i] == u[j]', 't[i] == t[j]', 'g[i - 1]') },
+    {
+      weight: 1,
+      arbitrary: pick('g[i]', 'g[j]', 'u[i] == u[j]', 't[i] == t[j]', 'g[i] == g[j]', 'g[i - 1]'),
+    },
     { weight: 1, arbitrary: pick('net[i, j]', 'net[i div 4, j div 4]', 'net[j, i]', 'net[i, j + 1]') },
     {
       weight: 1,

@@ -1,0 +1,140 @@
+import test from 'ava';
+import { execFile } from 'node:child_process';
+import { cpSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+
+/**
+ * Deliberate mistakes in `cover`, `bounds`, index spaces, planning and residual masks, each of which the differential
+ * check must notice. A text that no longer occurs in the built file fails too, so the table stays true.
+ */
+interface Mutant {
+  readonly file: string;
+  readonly from: string;
+  readonly to: string;
+  /** Which occurrence of `from`; the first by default. */
+  readonly at?: number;
+}
+
+const MUTANTS: readonly Mutant[] = [
+  // cover: intervals, congruences, comparisons
+  {
+    file: 'compiler/ir/range.js',
+    from: 'any: below(d.lo, ZERO, strict)',
+    to: 'any: below(d.lo, ZERO, true)',
+  },
+  {
+    file: 'compiler/ir/range.js',
+    from: 'all: below(d.hi, ZERO, strict)',
+    to: 'all: below(d.lo, ZERO, strict)',
+  },
+  {
+    file: 'compiler/ir/range.js',
+    from: "make('sub', 'int', [modulus, ONE])",
+    to: "make('sub', 'int', [modulus, int(2)])",
+  },
+  { file: 'compiler/ir/range.js', from: 'and(eq(d.lo, ZERO), eq(d.hi, ZERO))', to: 'eq(d.lo, ZERO)' },
+  {
+    file: 'compiler/ir/range.js',
+    from: 'any: not(t.all), all: not(t.any)',
+    to: 'any: not(t.any), all: not(t.all)',
+  },
+  {
+    file: 'compiler/ir/range.js',
+    from: 'const both = (p, q) => and(p.any, q.any)',
+    to: 'const both = (p, q) => and(p.all, q.any)',
+  },
+  // known bits
+  {
+    file: 'compiler/ir/range.js',
+    from: "make('ones', 'int', [make('bitxor', 'int', [r.lo, r.hi])])",
+    to: "make('bitxor', 'int', [r.lo, r.hi])",
+  },
+  // tables
+  { file: 'compiler/ir/inputs.js', from: 'b = hi + s.leaves + 1', to: 'b = hi + s.leaves' },
+  { file: 'compiler/ir/inputs.js', from: 'graph.colIdx[at] <= bHi', to: 'graph.colIdx[at] < bHi' },
+  // bounds
+  {
+    file: 'compiler/ir/bounds.js',
+    from: "e.op === 'lt' ? int(-1) : ZERO",
+    to: "e.op === 'lt' ? int(-2) : int(-1)",
+  },
+  { file: 'compiler/ir/bounds.js', from: 'sub(by.lo, int(1))', to: 'sub(by.lo, int(2))' },
+  {
+    file: 'compiler/ir/bounds.js',
+    from: 'solve(e.args[0], sub(ZERO, hi), hi)',
+    to: 'solve(e.args[0], ZERO, hi)',
+  },
+  { file: 'compiler/ir/bounds.js', from: 'sub(lo, rest.hi)', to: 'sub(lo, rest.lo)' },
+  // index spaces
+  {
+    file: 'compiler/ir/space.js',
+    from: 'rank: ceilDiv(max(sub(P, start), ZERO), step)',
+    to: 'rank: div(max(sub(P, start), ZERO), step)',
+  },
+  {
+    file: 'compiler/ir/space.js',
+    from: 'size: ceilDiv(sub(QUERIES, CLASS), step)',
+    to: 'size: div(sub(QUERIES, CLASS), step)',
+  },
+  {
+    file: 'compiler/ir/space.js',
+    from: 'ceilDiv(sub(mod(p, period), start), step)',
+    to: 'div(sub(mod(p, period), start), step)',
+  },
+  // residual masks and exclusions
+  {
+    file: 'compiler/ir/segment.js',
+    from: 'isConst(cover.truth(a).all, 1)',
+    to: '(isConst(cover.truth(a).all, 1) || mentions(a, "j"))',
+  },
+  {
+    file: 'compiler/schedule/build-schedule.js',
+    from: 'served.set(group, [...earlier, ...own])',
+    to: 'served.set(group, [...earlier])',
+  },
+  // recognition of lattices
+  { file: 'compiler/schedule/recognise.js', from: 'add(a, int(strict))', to: 'add(a, int(1))' },
+  { file: 'compiler/schedule/recognise.js', from: 'cj === 1 ? others : sub(ZERO, others)', to: 'others' },
+  // passes
+  { file: 'compiler/passes/remove-covered.js', from: 'y.every(', to: 'y.some(' },
+  { file: 'compiler/passes/flatten-overlaps.js', from: "edges.overlaps === 'merge' ||", to: '' },
+];
+
+const built = join(dirname(fileURLToPath(import.meta.url)), '..', '..');
+
+/** Runs the check over a copy of the build with one text replaced; true if the check failed, as it should. */
+async function isNoticed(mutant: Mutant | undefined): Promise<boolean> {
+  mkdirSync(join(process.cwd(), '.build'), { recursive: true });
+  const folder = mkdtempSync(join(process.cwd(), '.build', 'mutant-'));
+  try {
+    for (const part of ['compiler', 'grammar', 'runtime', 'test']) {
+      cpSync(join(built, part), join(folder, part), { recursive: true });
+    }
+    if (mutant) {
+      const file = join(folder, mutant.file);
+      const pieces = readFileSync(file, 'utf8').split(mutant.from);
+      const at = mutant.at ?? 0;
+      if (pieces.length < at + 2) throw new Error(`${mutant.file} no longer says: ${mutant.from}`);
+      const changed =
+        pieces.slice(0, at + 1).join(mutant.from) + mutant.to + pieces.slice(at + 1).join(mutant.from);
+      writeFileSync(file, changed);
+    }
+    const check = join(folder, 'test/mutants/check.js');
+    return await new Promise<boolean>((done) => {
+      execFile(process.execPath, [check], { cwd: process.cwd() }, (error) => done(error !== null));
+    });
+  } finally {
+    rmSync(folder, { recursive: true, force: true });
+  }
+}
+
+test('the check passes over the compiler as it is', async (t) => {
+  t.false(await isNoticed(undefined));
+});
+
+for (const mutant of MUTANTS) {
+  test.serial(`noticed: ${mutant.file.split('/').at(-1) ?? ''}: ${mutant.from} → ${mutant.to}`, async (t) => {
+    t.true(await isNoticed(mutant), 'the differential check passed over a mistake');
+  });
+}
