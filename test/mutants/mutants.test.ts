@@ -41,8 +41,8 @@ const MUTANTS: readonly Mutant[] = [
   },
   {
     file: 'compiler/ir/range.js',
-    from: 'const both = (p, q) => and(p.any, q.any)',
-    to: 'const both = (p, q) => and(p.all, q.any)',
+    from: 'and(not(p.all), not(q.all))',
+    to: 'and(not(p.any), not(q.any))',
   },
   // known bits
   {
