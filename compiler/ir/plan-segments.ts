@@ -31,7 +31,7 @@ export interface CompiledSegment {
 }
 
 /** Boxes of at most this many tiles are tested tile by tile rather than as a whole first. */
-const SMALL_BOX = 4;
+const SMALL_BOX = 2;
 
 interface TileBox {
   readonly lo: readonly number[];

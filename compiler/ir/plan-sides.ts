@@ -110,7 +110,10 @@ function linear(
     [nameHi, position(Math.min((hi[0] + 1) * tileSize, size()) - 1)],
   ];
   return {
-    ...rest,
+    // No spread: objects made by one have hidden classes that engines forget, and with them the machine code.
+    classes: rest.classes,
+    bind: rest.bind,
+    rank: rest.rank,
     tiles,
     position,
     size,

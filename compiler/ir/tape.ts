@@ -389,6 +389,23 @@ function javascript(op: number, a: string, b: string, c: string): string | undef
   }
 }
 
+type Many = (op: number, at: number, count: number, input: number) => number;
+type Apply = (op: number, a: number, b: number) => number;
+type Maker = (r: Float64Array, many: Many, apply: Apply) => () => void;
+
+/** By text: tapes of one text share their machine code, so that planning again starts at full speed. */
+const makers = new Map<string, Maker>();
+const MOST_MAKERS = 512;
+
+function makerOf(text: string): Maker {
+  const known = makers.get(text);
+  if (known) return known;
+  const made = new Function('r', 'many', 'apply', `'use strict'; return () => { ${text} };`) as Maker;
+  if (makers.size >= MOST_MAKERS) makers.clear();
+  makers.set(text, made);
+  return made;
+}
+
 /**
  * The tape as one JavaScript function: the text is made of instruction numbers only, never of names from a program.
  * Undefined where the page's policy forbids compiling; the interpreter then goes on.
@@ -433,13 +450,7 @@ function compileToFunction(
     }
   };
   try {
-    const make = new Function(
-      'r',
-      'many',
-      'apply',
-      `'use strict'; return () => { ${lines.join('\n')} };`,
-    ) as (r: Float64Array, m: typeof many, f: typeof apply) => () => void;
-    return make(registers, many, apply);
+    return makerOf(lines.join('\n'))(registers, many, apply);
   } catch {
     return undefined;
   }
