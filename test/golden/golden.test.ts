@@ -13,7 +13,8 @@ for (const c of CASES) {
     }
     for (const s of statistics) {
       t.true(s.edges > 0, `no edges at ${s.tokens} tokens`);
-      t.true(s.waste >= 1, `waste ${s.waste} at ${s.tokens} tokens: pairs are missing`);
+      // Scaled counts of sampled tiles may round below the edges.
+      t.true(s.waste > 0.9999, `waste ${s.waste} at ${s.tokens} tokens: pairs are missing`);
       if (c.most !== undefined)
         t.true(s.waste <= c.most, `waste ${s.waste.toFixed(3)} at ${s.tokens} tokens`);
     }
