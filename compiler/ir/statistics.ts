@@ -108,7 +108,7 @@ function countTiles(
   }
   return {
     needed: Math.round(needed),
-    issued: Math.round(full + partial) * TILE * TILE,
+    issued: Math.round((full + partial) * TILE * TILE),
     full: Math.round(full),
     partial: Math.round(partial),
     steps: Math.round(steps),

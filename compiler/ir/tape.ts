@@ -85,9 +85,22 @@ interface Layout {
   readonly initial: Float64Array;
 }
 
+/** Registers that fit into a key thrice. */
+const KEY_BASE = 4096;
+
+/** The same for equal expressions over equal registers; the arguments decide an operator's type. */
+function keyOf(e: Expr, args: readonly number[]): string | number {
+  if (e.op === 'const') return `#${e.type}${Object.is(e.value, -0) ? '-0' : e.value}`;
+  if ('args' in e && !('name' in e) && args.length <= 3 && args.every((a) => a < KEY_BASE - 1)) {
+    // A number is found faster than a text: tapes are made for every candidate schedule.
+    return args.reduce((key, a) => key * KEY_BASE + a + 1, CODES[e.op]) * 4 + args.length;
+  }
+  return `${e.op}:${e.type}:${'name' in e ? e.name : ''}(${args.join()})`;
+}
+
 function assemble(roots: readonly Expr[], precision: 'f32' | 'f64'): Layout {
   const registerOf = new Map<Expr, number>();
-  const byKey = new Map<string, number>();
+  const byKey = new Map<string | number, number>();
   const names = new Map<string, number>();
   const values: number[] = [];
   const code: number[] = [];
@@ -98,10 +111,7 @@ function assemble(roots: readonly Expr[], precision: 'f32' | 'f64'): Layout {
     const known = registerOf.get(e);
     if (known !== undefined) return known;
     const args = argsOf(e).map(visit);
-    const key =
-      e.op === 'const'
-        ? `#${e.type}${Object.is(e.value, -0) ? '-0' : e.value}`
-        : `${e.op}:${e.type}:${'name' in e ? e.name : ''}(${args.join()})`;
+    const key = keyOf(e, args);
     let register = byKey.get(key);
     if (register === undefined) {
       register = values.length;
