@@ -21,6 +21,11 @@ export const TOLERANCES: Readonly<Record<Precision, Tolerance>> = {
 /** What float32 leaves of a large exponent, for each unit of the row's largest |score|. */
 export const SCORE_TERM = 1e-6;
 
+/**
+ * Rows of a smaller norm count as 0: float32 has no numbers for the weights that make them (a sink far above all scores).
+ */
+const LEAST_NORM = 1e-30;
+
 /** What is compared, in the oracle's order of rows. */
 export interface Actual {
   readonly out: ArrayLike<number>;
@@ -87,7 +92,7 @@ export function compare(actual: Actual, expected: Reference, precision: Precisio
     wholeError += error;
     wholeNorm += norm;
     const measure = {
-      error: norm === 0 ? Math.sqrt(error) : Math.sqrt(error / norm),
+      error: norm < LEAST_NORM ** 2 ? Math.sqrt(error) : Math.sqrt(error / norm),
       tolerance: tolerance.out + extra,
       row,
     };
@@ -103,7 +108,7 @@ export function compare(actual: Actual, expected: Reference, precision: Precisio
     }
   }
   const whole = {
-    error: wholeNorm === 0 ? Math.sqrt(wholeError) : Math.sqrt(wholeError / wholeNorm),
+    error: wholeNorm < LEAST_NORM ** 2 ? Math.sqrt(wholeError) : Math.sqrt(wholeError / wholeNorm),
     tolerance: tolerance.out + SCORE_TERM * mostScore,
     row: undefined,
   };

@@ -1,0 +1,85 @@
+import test from 'ava';
+import fc from 'fast-check';
+import { checkSource } from '../../compiler/check/index.js';
+import { compile, compilePattern } from '../../compiler/compile.js';
+import { hasErrors } from '../../grammar/diagnostics.js';
+import { fromNumbers, run } from '../../runtime/index.js';
+import { openDevice, validateWgsl, type OpenedDevice } from '../../runtime/node/index.js';
+import { compare, reference } from '../../runtime/reference/index.js';
+import { lowerSample } from '../differential/problems.js';
+import { randomInputs, randomPattern } from '../property/generate.js';
+import { qkv } from '../runtime/data.js';
+import { HEAD_PAIRS, HEAD_SIZES, SAMPLES } from '../shapes.js';
+
+// Breadth: every head size, every sample's WGSL, random patterns; each on one small shape.
+
+let opened: OpenedDevice;
+test.before(async () => {
+  opened = await openDevice({ limits: 'offered' });
+});
+test.after.always(() => opened?.close());
+
+test.serial('every head size, with values of another, matches the oracle', async (t) => {
+  const text = 'pattern causal() { i -> j when j <= i }';
+  for (const [n, dim] of HEAD_SIZES.entries()) {
+    const valueDim = HEAD_SIZES[(n * 7 + 3) % HEAD_SIZES.length];
+    const [heads, keyHeads] = HEAD_PAIRS[n % HEAD_PAIRS.length];
+    const { program } = compile(text, { dim, valueDim });
+    if (!program) return t.fail();
+    const tensors = qkv({ heads, keyHeads, queries: 20, keys: 70, dim, valueDim }, n);
+    const { out, lse } = await run(opened.device, program, tensors, { decode: n % 4 === 0 });
+    const report = compare({ out: out.data, lse: lse.data }, reference(program.pattern, tensors));
+    t.true(report.pass, `head size ${dim}, value size ${valueDim}: ${JSON.stringify(report)}`);
+  }
+});
+
+test.serial('the WGSL of every sample is valid', async (t) => {
+  let shaders = 0;
+  for (const [n, sample] of SAMPLES.entries()) {
+    const pattern = lowerSample(sample, sample.settings[0].set);
+    for (const [dim, valueDim] of [
+      [64, 64],
+      [HEAD_SIZES[n % HEAD_SIZES.length], HEAD_SIZES[(n * 5 + 11) % HEAD_SIZES.length]],
+    ]) {
+      for (const kernel of compilePattern(pattern, { dim, valueDim }).variants.flatMap((v) => v.kernels)) {
+        const messages = await validateWgsl(kernel.wgsl, { entryPoints: [kernel.entry] });
+        shaders++;
+        t.deepEqual(messages, [], `${sample.pattern}, ${kernel.name}, ${dim} and ${valueDim}`);
+      }
+    }
+  }
+  t.log(`${shaders} shaders`);
+});
+
+test.serial('random patterns match the oracle', async (t) => {
+  let tried = 0;
+  for (const p of fc.sample(randomPattern(), { numRuns: 16, seed: 5 })) {
+    const checked = checkSource({ file: 'random.attn', text: p.text }, { pattern: 'random' });
+    if (hasErrors(checked.diagnostics) || !checked.pattern) continue;
+    const program = compilePattern(checked.pattern, { dim: 16 });
+    const keys = Math.max(...p.keys);
+    const queries = Math.max(...p.queries);
+    const inputs: Record<string, ReturnType<typeof fromNumbers>> = {};
+    for (const [name, bound] of randomInputs(p)) {
+      if (bound.kind === 'table') inputs[name] = fromNumbers('i32', bound.sizes, bound.data);
+      else {
+        inputs[`${name}.row_ptr`] = fromNumbers('i32', [bound.rowPtr.length], bound.rowPtr);
+        inputs[`${name}.col_idx`] = fromNumbers('i32', [bound.colIdx.length], bound.colIdx);
+      }
+    }
+    for (const name of Object.keys(inputs)) {
+      if (!program.inputs.some((d) => d.name === name.split('.')[0])) delete inputs[name];
+    }
+    if (p.batch > 1 || keys < 2) continue;
+    const tensors = {
+      ...qkv({ batch: 1, heads: p.heads, keyHeads: 1, queries, keys, dim: 16 }, p.seed),
+      inputs,
+    };
+    tried++;
+    const { out, lse } = await run(opened.device, program, tensors);
+    const report = compare({ out: out.data, lse: lse.data }, reference(checked.pattern, tensors));
+    t.true(report.pass, `${p.text}\n${JSON.stringify(report)}`);
+  }
+  t.log(`${tried} patterns`);
+  t.true(tried >= 5);
+});
