@@ -53,7 +53,7 @@ test.serial('the WGSL of every sample is valid', async (t) => {
 
 test.serial('random patterns match the oracle', async (t) => {
   let tried = 0;
-  for (const p of fc.sample(randomPattern(), { numRuns: 16, seed: 5 })) {
+  for (const p of fc.sample(randomPattern(), { numRuns: 40, seed: 5 })) {
     const checked = checkSource({ file: 'random.attn', text: p.text }, { pattern: 'random' });
     if (hasErrors(checked.diagnostics) || !checked.pattern) continue;
     const program = compilePattern(checked.pattern, { dim: 16 });
@@ -70,7 +70,8 @@ test.serial('random patterns match the oracle', async (t) => {
     for (const name of Object.keys(inputs)) {
       if (!program.inputs.some((d) => d.name === name.split('.')[0])) delete inputs[name];
     }
-    if (p.batch > 1 || keys < 2) continue;
+    // Its graph is for positions; patterns that index it by something smaller need another.
+    if (p.batch > 1 || keys < 2 || p.text.includes('net[')) continue;
     const tensors = {
       ...qkv({ batch: 1, heads: p.heads, keyHeads: 1, queries, keys, dim: 16 }, p.seed),
       inputs,
