@@ -31,6 +31,12 @@ export const milliseconds = (n: number): string => (n < 10 ? n.toFixed(1) : n.to
 /** `missed` where a number is past its target. */
 export const verdict = (value: number, most: number): string => (value <= most ? 'yes' : 'missed');
 
+/**
+ * The smaller of both times, which is still an upper bound on a quiet machine's wall time: other work lengthens the
+ * wall time, the engine's helper threads the CPU time.
+ */
+export const leastOf = (time: Time): number => Math.min(time.wall, time.cpu);
+
 export function table(title: string, rows: readonly (readonly string[])[]): string {
   const widths = rows[0].map((_, n) => Math.max(...rows.map((r) => r[n].length)));
   // Names to the left, numbers to the right.
