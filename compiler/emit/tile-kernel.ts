@@ -48,7 +48,10 @@ export function emitTileKernel(
       ${start}
       ${hasTile}
       ${emitBegin(layout)}
-      ${visit.loop}
+      ${visit.begin}
+      for (var next = ${visit.next}; next.kind != NO_PAIR; next = ${visit.next}) {
+        attend_tile(at, next.segment, next.tile, next.kind == SOME_PAIRS);
+      }
       ${options.split ? 'store_parts(at, number);' : 'store_rows(at);'}
     }`;
   const store = options.split

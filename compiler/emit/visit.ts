@@ -3,17 +3,17 @@ import { TRUE } from '../ir/build.js';
 import type { Expr, VariableName } from '../ir/expr.js';
 import { printAll, variablesOf, type Printer } from './expression.js';
 import type { Shader } from './shader.js';
-import { gridTileLets, keySpaceNames, planEntry, QUERY_SPACE, sizeText, tilesAlong } from './spaces.js';
+import { gridTileLets, keySpaceNames, QUERY_SPACE, sizeText, tilesAlong } from './spaces.js';
 import { printerFor, type Target } from './target.js';
+import { firstOf, stepOf, TILE_STRUCT, visitRuns, type Visit } from './visit-runs.js';
 import { lines, wgsl } from './wgsl.js';
 
-/** Which key tiles a query tile visits: found by the kernel from the segments' intervals, or read from the plan. */
+export type { Visit } from './visit-runs.js';
 
-export interface Visit {
-  readonly functions: readonly string[];
-  /** Statements of `main` after `at`: a loop that calls `attend_tile(at, segment, tile, is_partial)`. */
-  readonly loop: string;
-}
+/**
+ * Which key tiles a query tile visits: found by the kernel from the segments' intervals, or read from the plan. Either
+ * way `next_tile` gives one after the other, so that a kernel may fetch a tile while it computes on the one before.
+ */
 
 export function emitVisit(
   shader: Shader,
@@ -25,35 +25,6 @@ export function emitVisit(
   return pass.plan === 'kernel'
     ? visitIntervals(shader, target, pass, split, rows)
     : visitRuns(shader, split);
-}
-
-/** Where a workgroup starts counting, and by how much: with split keys each takes every splits-th tile. */
-const firstOf = (split: boolean): string =>
-  split ? '(at.split + at.splits - visited % at.splits) % at.splits' : '0u';
-const stepOf = (split: boolean): string => (split ? 'n += at.splits' : 'n++');
-
-function visitRuns(shader: Shader, split: boolean): Visit {
-  planEntry(shader);
-  const plan = shader.bind('plan');
-  const part = (p: 'offsets' | 'runs'): string => shader.uniform(p, 'u32', { kind: 'plan', part: p });
-  const count = (p: 'tiles' | 'classes'): string => shader.uniform(p, 'u32', { kind: 'plan', part: p });
-  const loop = wgsl`
-    // Runs of key tiles that the host planned: segment and kind, first tile, how many.
-    let plan_row = ${part('offsets')}
-      + (plan_entry(at) * ${count('classes')} + u32(at.residue)) * ${count('tiles')} + at.tile;
-    let last_run = ${plan}[plan_row + 1u];
-    ${split ? 'var visited = 0u;' : ''}
-    for (var run = ${plan}[plan_row]; run < last_run; run++) {
-      let entry = ${part('runs')} + 3u * run;
-      let kind = ${plan}[entry];
-      let first = i32(${plan}[entry + 1u]);
-      let count = ${plan}[entry + 2u];
-      for (var n = ${firstOf(split)}; n < count; ${stepOf(split)}) {
-        attend_tile(at, kind >> 1u, first + i32(n), (kind & 1u) == 0u);
-      }
-      ${split ? 'visited += count;' : ''}
-    }`;
-  return { functions: [], loop };
 }
 
 interface PieceOf {
@@ -76,6 +47,7 @@ function visitIntervals(shader: Shader, target: Target, pass: TilePass, split: b
       : 'segment_of(piece)';
 
   const functions = [
+    TILE_STRUCT,
     emitBox(shader, target, pass, rows, box),
     wgsl`
     // Key tiles along each axis, from first to last.
@@ -103,46 +75,65 @@ function visitIntervals(shader: Shader, target: Target, pass: TilePass, split: b
           (n) => `tile_kind_${n}(at, box, tile)`,
         )
       : '',
-    wgsl`
-    const NO_PAIR = 0u;
-    const SOME_PAIRS = 1u;
-    const EVERY_PAIR = 2u;`,
   ];
   const kindCall =
     pass.segments.length > 1 ? 'tile_kind(at, box, segment, tile)' : 'tile_kind_0(at, box, tile)';
   const tiles = lines(axes, (n) => `u32(max(span.last_${n} - span.first_${n} + 1, 0))`);
   const grid = pass.segments.some((s) => s.space.kind === 'grid');
-  const body = wgsl`
-    let span = ${single ? 'key_span_0(at, box)' : 'key_span(at, box, piece)'};
-    let segment = ${segmentOfPiece};
-    let count = ${tiles.join(' * ')};
-    for (var n = ${firstOf(split)}; n < count; ${stepOf(split)}) {
-      let tile = ${grid ? tileOfSpan(shader, target, pass) : 'span.first_0 + i32(n)'};
-      ${
-        piecesOverlap
-          ? wgsl`
-            if (seen_before(at, box, piece, tile)) {
-              continue;
-            }`
-          : ''
+  const cursor = wgsl`
+    // Where a workgroup stands: the piece that comes next, and tile n of the present one.
+    struct Cursor {
+      piece: u32,
+      n: u32,
+      count: u32,
+      ${split ? '// Tiles of the pieces before.\nvisited: u32,' : ''}
+      span: Span,
+    }`;
+  const noSpan = `Span(${lines(axes, () => '0, -1').join(', ')})`;
+  const next = wgsl`
+    fn next_tile(at: Place, box: Box, cursor: ptr<function, Cursor>) -> Tile {
+      loop {
+        while ((*cursor).n >= (*cursor).count) {
+          if ((*cursor).piece >= ${pieces.length}u) {
+            return NO_TILE;
+          }
+          let span = ${single ? 'key_span_0(at, box)' : 'key_span(at, box, (*cursor).piece)'};
+          ${split ? '(*cursor).visited += (*cursor).count;' : ''}
+          (*cursor).span = span;
+          (*cursor).count = ${tiles.join(' * ')};
+          (*cursor).n = ${firstOf(split)};
+          (*cursor).piece += 1u;
+        }
+        ${single ? '' : 'let piece = (*cursor).piece - 1u;'}
+        ${grid || piecesOverlap ? 'let span = (*cursor).span;' : ''}
+        let n = (*cursor).n;
+        (*cursor).n += ${stepOf(split)};
+        let segment = ${segmentOfPiece};
+        let tile = ${grid ? tileOfSpan(shader, target, pass) : '(*cursor).span.first_0 + i32(n)'};
+        ${
+          piecesOverlap
+            ? wgsl`
+              if (seen_before(at, box, piece, tile)) {
+                continue;
+              }`
+            : ''
+        }
+        let kind = ${kindCall};
+        if (kind != NO_PAIR) {
+          return Tile(segment, tile, kind);
+        }
       }
-      let kind = ${kindCall};
-      if (kind != NO_PAIR) {
-        attend_tile(at, segment, tile, kind == SOME_PAIRS);
-      }
-    }
-    ${split ? 'visited += count;' : ''}`;
-  const each = single
-    ? body
-    : wgsl`
-      for (var piece = 0u; piece < ${pieces.length}u; piece++) {
-        ${body}
-      }`;
-  const loop = wgsl`
-    let box = query_box(at);
-    ${split ? 'var visited = 0u;' : ''}
-    ${each}`;
-  return { functions: pieces.length === 0 ? [] : functions, loop: pieces.length === 0 ? '' : loop };
+    }`;
+  if (pieces.length === 0) {
+    return { functions: [TILE_STRUCT], begin: '', next: 'NO_TILE' };
+  }
+  return {
+    functions: [...functions, cursor, next],
+    begin: wgsl`
+      let box = query_box(at);
+      var cursor = Cursor(0u, 0u, 0u, ${split ? '0u, ' : ''}${noSpan});`,
+    next: 'next_tile(at, box, &cursor)',
+  };
 }
 
 /** Fields of struct `Box`, with the variables that they stand for. */
