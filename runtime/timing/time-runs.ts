@@ -1,0 +1,142 @@
+import { guarded, scoped, untilLost } from '../scopes.js';
+import { createFence, type Fence } from './fence.js';
+import type { Recording } from './record.js';
+import { spreadOf, type Spread } from './spread.js';
+import { createTimestamps, type Timestamps } from './timestamps.js';
+
+/** How long recorded dispatches take on a device. */
+
+export interface TimingOptions {
+  /** Milliseconds of work before anything is timed, so that clocks have risen. 300 if not given. */
+  readonly warmUp?: number | undefined;
+  /** Runs to time; as many as fit into `patience` if not given. */
+  readonly runs?: number | undefined;
+  /** Milliseconds of timed work, about, where `runs` is not given. 500 if not given. */
+  readonly patience?: number | undefined;
+  /** Never timestamps, also where the device has them; for tests. */
+  readonly wall?: boolean | undefined;
+}
+
+export interface Timing {
+  /** Milliseconds a run. */
+  readonly time: Spread;
+  readonly runs: number;
+  /**
+   * `timestamps`: written by the device at the beginning and the end of every run. `wall`: time from a batch's
+   * submission until the host knew of its end, divided by its runs; then every value is the mean of a batch.
+   */
+  readonly clock: 'timestamps' | 'wall';
+  /** Why not timestamps. */
+  readonly why: string | undefined;
+  readonly warmUp: { readonly runs: number; readonly milliseconds: number };
+}
+
+/** Runs timed where only `patience` says how many. */
+const FEWEST = 10;
+const MOST = 1000;
+/** Milliseconds of work in one submission, and the most runs in it. */
+const BATCH = { milliseconds: 20, runs: 64 } as const;
+/** Batches of wall time, at least. */
+const WALL_BATCHES = 8;
+
+/**
+ * Times runs of the recordings, one after the other in turn: each on buffers of its own, so that no run finds in a
+ * cache what the last one left there. Runs don't overlap.
+ */
+export function timeRuns(
+  device: GPUDevice,
+  recordings: readonly Recording[],
+  options: TimingOptions = {},
+): Promise<Timing> {
+  return guarded(device, async () => {
+    const fence = await createFence(device);
+    try {
+      return await timeFenced(device, recordings, fence, options);
+    } finally {
+      fence.release();
+    }
+  });
+}
+
+async function timeFenced(
+  device: GPUDevice,
+  recordings: readonly Recording[],
+  fence: Fence,
+  options: TimingOptions,
+): Promise<Timing> {
+  let next = 0;
+  /** One submission; fails where the device finds fault with it. */
+  const submit = (runs: number, stamps?: Timestamps, first = 0): Promise<void> => {
+    const { problem } = scoped(device, 'timing', () => {
+      const encoder = device.createCommandEncoder({ label: 'attnc timing' });
+      for (let n = 0; n < runs; n++) {
+        const pass = encoder.beginComputePass(stamps ? stamps.passOf(first + n) : {});
+        fence.dispatch(pass);
+        recordings[next++ % recordings.length].replay(pass);
+        pass.end();
+      }
+      device.queue.submit([encoder.finish()]);
+    });
+    return problem.then((error) => {
+      if (error) throw error;
+    });
+  };
+  const finished = (): Promise<undefined> => untilLost(device, device.queue.onSubmittedWorkDone());
+
+  // Every buffer once, before its time says anything.
+  await submit(recordings.length);
+  await finished();
+  const begun = performance.now();
+  let warm = 0;
+  let batch = 1;
+  let each = Infinity;
+  const least = options.warmUp ?? 300;
+  while (warm === 0 || performance.now() - begun < least) {
+    const start = performance.now();
+    await submit(batch);
+    await finished();
+    each = Math.min(each, (performance.now() - start) / batch);
+    warm += batch;
+    batch = batchOf(each);
+  }
+  const warmUp = { runs: warm + recordings.length, milliseconds: performance.now() - begun };
+  const wanted = Math.ceil((options.patience ?? 500) / each);
+  const runs = Math.max(1, options.runs ?? Math.min(MOST, Math.max(FEWEST, wanted)));
+
+  const asked = options.wall !== true;
+  const stamps = asked ? createTimestamps(device, runs) : 'wall time was asked for';
+  if (typeof stamps === 'string') return { ...(await wallTimes(runs)), clock: 'wall', why: stamps, warmUp };
+  try {
+    // All queued before anything is waited for: between two runs the device never idles.
+    const problems: Promise<void>[] = [];
+    for (let first = 0; first < runs; first += batch) {
+      problems.push(submit(Math.min(batch, runs - first), stamps, first));
+    }
+    await Promise.all(problems);
+    const times = await stamps.read();
+    if (times.every((t) => t > 0)) {
+      return { time: spreadOf(times), runs, clock: 'timestamps', why: undefined, warmUp };
+    }
+    const why = 'the device writes timestamps that do not rise';
+    return { ...(await wallTimes(runs)), clock: 'wall', why, warmUp };
+  } finally {
+    stamps.release();
+  }
+
+  async function wallTimes(all: number): Promise<Pick<Timing, 'time' | 'runs'>> {
+    const size = Math.max(1, Math.min(batch, Math.floor(all / WALL_BATCHES)));
+    const times: number[] = [];
+    for (let done = 0; done < all; done += size) {
+      const start = performance.now();
+      await submit(size);
+      await finished();
+      times.push((performance.now() - start) / size);
+    }
+    return { time: spreadOf(times), runs: times.length * size };
+  }
+}
+
+/** Runs in a submission, for a run of so many milliseconds. */
+function batchOf(each: number): number {
+  return Math.max(1, Math.min(BATCH.runs, Math.floor(BATCH.milliseconds / each)));
+}
