@@ -79,6 +79,13 @@ function deviceText(d: ListedDevice): string {
     ['  lacks', lacks.length === 0 ? 'nothing of interest' : lacks.join(', ')],
     ...(matrices.length > 0 ? [['  matrices', matrices.join(', ')] as [string, string]] : []),
     ['  limits', limits.join(', ')],
+    ['  toggles', togglesText(d.toggles)],
   ];
   return `${d.name}\n${listed(rows)}`;
+}
+
+/** Dawn's toggles that it is opened with. */
+function togglesText({ enable, disable }: ListedDevice['toggles']): string {
+  const words = [...enable.map((name) => `${name} on`), ...disable.map((name) => `${name} off`)];
+  return words.length === 0 ? 'none' : words.join(', ');
 }

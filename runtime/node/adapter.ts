@@ -4,12 +4,15 @@ import { limitTooSmall } from '../errors.js';
 import type { DeviceKind } from './drivers.js';
 import { featuresMissing } from './problems.js';
 
+/** Subgroups that multiply matrices together: Chromium's, and not in WebGPU yet. */
+export const MATRIX_FEATURE = 'chromium-experimental-subgroup-matrix';
+
 /** Features that some kernel family makes use of, or the timings do. */
 export const FEATURES_OF_INTEREST = [
   'shader-f16',
   'subgroups',
   'subgroup-size-control',
-  'chromium-experimental-subgroup-matrix',
+  MATRIX_FEATURE,
   'timestamp-query',
 ] as const;
 

@@ -2,29 +2,7 @@
 
 import { createRequire } from 'node:module';
 import type { DriverSource } from './drivers.js';
-
-/** Dawn's own switches; unknown names are ignored by Dawn without a word. */
-export interface Toggles {
-  readonly enable: readonly string[];
-  readonly disable: readonly string[];
-}
-
-/**
- * - vulkan_enable_f16_on_nvidia: without it NVIDIA's driver shows no shader-f16, hence no f16 matrices;
- * - allow_unsafe_apis: shows chromium-experimental-subgroup-matrix;
- * - use_vulkan_memory_model: subgroup matrices want it;
- * - timestamp_quantization off: real timestamps, else steps of 65 µs.
- */
-export const TOGGLES: Toggles = {
-  enable: ['vulkan_enable_f16_on_nvidia', 'allow_unsafe_apis', 'use_vulkan_memory_model'],
-  disable: ['timestamp_quantization'],
-};
-
-/**
- * Clearing workgroup memory makes SwiftShader compile our kernels five times as long (4 s instead of 0.8 s each). The
- * kernels set all that they read, so it isn't needed; software devices then test just that.
- */
-export const SOFTWARE_TOGGLES: readonly string[] = ['disable_workgroup_init'];
+import { PROBE_TOGGLES, sameToggles, togglesFor, type ToggleOptions, type Toggles } from './toggles.js';
 
 // Node aborts if the object that create() returned is collected before a device of it, and collection knows no
 // order. So instances live as long as the process: one for each set of drivers and toggles, not one a device.
@@ -54,12 +32,35 @@ function dawnOptions(source: DriverSource, toggles: Toggles): readonly string[] 
   ];
 }
 
-/** An adapter of the source: the one whose name contains `name`, else the fastest. */
+/** Which adapter of a source, and what to open it with. */
+export interface AdapterRequest extends ToggleOptions {
+  /** The adapter whose name contains this; without it the best for `powerPreference`. */
+  readonly name?: string | undefined;
+  readonly powerPreference?: GPUPowerPreference | undefined;
+}
+
+/** An adapter, and the toggles that it and its device have. */
+export interface FoundAdapter {
+  readonly adapter: GPUAdapter;
+  readonly toggles: Toggles;
+}
+
+/** An adapter of the source, with no more toggles than it needs. */
 export async function requestAdapter(
   source: DriverSource,
+  request: AdapterRequest = {},
+): Promise<FoundAdapter | null> {
+  const probe = await adapterWith(source, PROBE_TOGGLES, request);
+  if (probe === null) return null;
+  const toggles = togglesFor(probe, request);
+  const adapter = sameToggles(toggles, PROBE_TOGGLES) ? probe : await adapterWith(source, toggles, request);
+  return adapter && { adapter, toggles };
+}
+
+async function adapterWith(
+  source: DriverSource,
   toggles: Toggles,
-  powerPreference: GPUPowerPreference,
-  name?: string,
+  { name, powerPreference = 'high-performance' }: AdapterRequest,
 ): Promise<GPUAdapter | null> {
   const options = [...dawnOptions(source, toggles), ...(name === undefined ? [] : [`adapter=${name}`])];
   return withDrivers(source, () => instanceOf(source, options).requestAdapter({ powerPreference }));
@@ -78,10 +79,12 @@ export async function adapterNames(source: DriverSource): Promise<readonly strin
 }
 
 /** Dawn's null backend: takes any WGSL, runs nothing. */
-export async function requestNullAdapter(): Promise<GPUAdapter | null> {
-  const source: DriverSource = { name: 'null', manifests: null, loaders: [], software: true };
-  const options = ['backend=null', `enable-dawn-features=${TOGGLES.enable.join(',')}`];
-  return instanceOf(source, options).requestAdapter();
+export async function requestNullAdapter(): Promise<FoundAdapter | null> {
+  const source: DriverSource = { name: 'null', manifests: null, loaders: [] };
+  const toggles = { enable: PROBE_TOGGLES.enable, disable: [] };
+  const options = ['backend=null', `enable-dawn-features=${toggles.enable.join(',')}`];
+  const adapter = await instanceOf(source, options).requestAdapter();
+  return adapter && { adapter, toggles };
 }
 
 /** Runs the synchronous part of `act` (which reads the environment) with VK_DRIVER_FILES set, and restores it. */

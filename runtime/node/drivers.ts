@@ -14,8 +14,6 @@ export interface DriverSource {
   readonly manifests: readonly string[] | null;
   /** Vulkan loaders that came with the drivers, whole paths. */
   readonly loaders: readonly string[];
-  /** True if it holds software devices only. */
-  readonly software: boolean;
 }
 
 /** A source that may be costly to get at (unpacking), or may turn out not to be there. */
@@ -39,7 +37,7 @@ export function driverSources(): readonly LazySource[] {
       {
         name: 'system',
         kinds: ['gpu'],
-        get: async () => ({ name: 'system', manifests: null, loaders: [], software: false }),
+        get: async () => ({ name: 'system', manifests: null, loaders: [] }),
       },
     ];
   }
@@ -64,8 +62,7 @@ export async function spareLoaders(): Promise<readonly string[]> {
 /** What the environment names, else all manifests in the folders where the Vulkan loader would look, and a few more. */
 function systemDrivers(): DriverSource | string {
   const env = process.env;
-  if (env.VK_DRIVER_FILES || env.VK_ICD_FILENAMES)
-    return { name: 'system', manifests: null, loaders: [], software: false };
+  if (env.VK_DRIVER_FILES || env.VK_ICD_FILENAMES) return { name: 'system', manifests: null, loaders: [] };
   const home = homedir();
   const bases = [
     env.XDG_CONFIG_HOME || join(home, '.config'),
@@ -86,7 +83,7 @@ function systemDrivers(): DriverSource | string {
   );
   const manifests = [...byName.values()].reverse();
   if (manifests.length === 0) return 'no Vulkan driver is installed';
-  return usable({ name: 'system', manifests, loaders: [], software: false });
+  return usable({ name: 'system', manifests, loaders: [] });
 }
 
 /** Mesa's lavapipe, unpacked beside (in a checkout .ci/lavapipe does it). */
@@ -101,7 +98,6 @@ function lavapipeFolder(): DriverSource | string {
     name: 'lavapipe folder',
     manifests: manifests.slice(0, 1),
     loaders: [loader],
-    software: true,
   });
 }
 
@@ -109,7 +105,7 @@ function chromiumDrivers(): DriverSource | string {
   const folder = CHROMIUM_FOLDERS.find((path) => existsSync(join(path, SWIFTSHADER_MANIFEST)));
   if (folder === undefined) return 'not installed';
   const manifests = [join(folder, SWIFTSHADER_MANIFEST)];
-  return usable({ name: 'Chromium', manifests, loaders: [join(folder, 'libvulkan.so.1')], software: true });
+  return usable({ name: 'Chromium', manifests, loaders: [join(folder, 'libvulkan.so.1')] });
 }
 
 async function packagedDrivers(): Promise<DriverSource | string> {
@@ -119,7 +115,6 @@ async function packagedDrivers(): Promise<DriverSource | string> {
     name: 'npm package',
     manifests: [packaged.manifest],
     loaders: [packaged.loader],
-    software: true,
   });
 }
 

@@ -5,3 +5,4 @@ export { listDevices, type DeviceList, type EmptySource, type ListedDevice } fro
 export { nullDevice, validateWgsl, type ValidateOptions, type WgslMessage } from './validate-wgsl.js';
 export { FEATURES_OF_INTEREST, LIMITS_OF_INTEREST, type MatrixConfig } from './adapter.js';
 export type { DeviceKind } from './drivers.js';
+export type { Toggles } from './toggles.js';

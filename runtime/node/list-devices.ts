@@ -10,9 +10,10 @@ import {
   type LimitOfInterest,
   type MatrixConfig,
 } from './adapter.js';
-import { adapterNames, requestAdapter, requestNullAdapter, TOGGLES } from './dawn.js';
+import { adapterNames, requestAdapter, requestNullAdapter, type FoundAdapter } from './dawn.js';
 import { driverSources, type DeviceKind } from './drivers.js';
 import { ready } from './open-device.js';
+import type { Toggles } from './toggles.js';
 
 /** An adapter as `attnc devices` shows it. */
 export interface ListedDevice {
@@ -27,6 +28,8 @@ export interface ListedDevice {
   readonly subgroupSizes: readonly [least: number, most: number] | null;
   readonly matrixConfigs: readonly MatrixConfig[];
   readonly limits: Readonly<Record<LimitOfInterest, number>>;
+  /** Dawn's toggles that openDevice asks for with it. */
+  readonly toggles: Toggles;
 }
 
 /** Where nothing was found, and why. */
@@ -53,17 +56,17 @@ export async function listDevices(): Promise<DeviceList> {
     }
     const before = devices.length;
     for (const name of await adapterNames(source)) {
-      const adapter = await requestAdapter(source, TOGGLES, 'high-performance', name);
-      if (adapter !== null) devices.push(describe(lazy.name, name, adapter));
+      const found = await requestAdapter(source, { name });
+      if (found !== null) devices.push(describe(lazy.name, name, found));
     }
     if (devices.length === before) empty.push({ source: lazy.name, reason: 'no adapter that Dawn takes' });
   }
   const none = await requestNullAdapter();
-  if (none !== null) devices.push(describe('built in', nameOf(none), none));
+  if (none !== null) devices.push(describe('built in', nameOf(none.adapter), none));
   return { devices, empty };
 }
 
-function describe(source: string, name: string, adapter: GPUAdapter): ListedDevice {
+function describe(source: string, name: string, { adapter, toggles }: FoundAdapter): ListedDevice {
   const offered: readonly string[] = offeredFeatures(adapter);
   const { vendor, architecture, subgroupMinSize, subgroupMaxSize } = adapter.info;
   return {
@@ -76,5 +79,6 @@ function describe(source: string, name: string, adapter: GPUAdapter): ListedDevi
     subgroupSizes: offered.includes('subgroups') ? [subgroupMinSize ?? 0, subgroupMaxSize ?? 0] : null,
     matrixConfigs: matrixConfigsOf(adapter),
     limits: offeredLimits(adapter),
+    toggles,
   };
 }

@@ -23,7 +23,10 @@ export function noDevice(asked: string | undefined, candidates: readonly Candida
     return noAdapter(`none was found (${seen})`, help);
   }
   return new AttncError('no-adapter', `no device matches '${asked}' (${seen})`, {
-    help: "ask for gpu, lavapipe, swiftshader, null, or part of a name that 'attnc devices' prints",
+    help:
+      asked === 'lavapipe26'
+        ? 'it needs newer libraries than most systems have: run the command with .ci/with-lavapipe26'
+        : "ask for gpu, lavapipe, swiftshader, null, or part of a name that 'attnc devices' prints",
     details: { asked, candidates },
   });
 }
