@@ -1,5 +1,5 @@
 import type { Precision, Comparison, Measure, Reference, RowIndex } from '../runtime/reference/index.js';
-import { compare, pickRows, reference } from '../runtime/reference/index.js';
+import { compare, pickRows, reference, sampledReference, sampleRows } from '../runtime/reference/index.js';
 import { wrongShape, wrongType } from '../runtime/errors.js';
 import type { HostTensors } from '../runtime/bindings.js';
 import { run, type RunStats } from '../runtime/run.js';
@@ -29,8 +29,6 @@ export interface Verification {
 const ALL_ROWS = 2 ** 24;
 /** Rows of a sample, and milliseconds after which no more than the first few are looked at. */
 const SAMPLE = { most: 256, least: 16, patience: 5000 } as const;
-/** Rows that the oracle does at a time. */
-const CHUNK = 16;
 
 export async function verify(
   session: Session,
@@ -48,9 +46,7 @@ export async function verify(
   const { shape, queries, keys } = work.bound.binding;
   const totalRows = shape.heads * shape.queries.reduce((a, b) => a + b, 0);
   const whole = options.all || totalRows * keys <= ALL_ROWS;
-  const expected = whole
-    ? oracleOfAll(session, work, tensors)
-    : oracleOfSample(session, work, tensors, sampleRows(work, work.task.seed));
+  const expected = whole ? oracleOfAll(session, work, tensors) : oracleOfSample(session, work, tensors);
   const rows = expected.rows;
   const sizes = { heads: shape.heads, queries };
   const actual = rows
@@ -86,62 +82,12 @@ function oracleOfAll(session: Session, work: Work, tensors: HostTensors): Refere
   return reference(work.program.pattern, tensors);
 }
 
-/** Row by row until the time is up, in an order that leaves a fair sample whenever it ends. */
-function oracleOfSample(
-  session: Session,
-  work: Work,
-  tensors: HostTensors,
-  rows: readonly RowIndex[],
-): Reference {
-  const parts: Reference[] = [];
-  const start = performance.now();
-  for (let n = 0; n < rows.length; n += CHUNK) {
-    if (n >= SAMPLE.least && performance.now() - start > SAMPLE.patience) break;
-    session.progress.step('computing the oracle', `${work.program.name}, row ${n} of ${rows.length}`);
-    parts.push(reference(work.program.pattern, tensors, { rows: rows.slice(n, n + CHUNK) }));
-  }
-  const join = (pick: (r: Reference) => Float64Array): Float64Array => {
-    const out = new Float64Array(parts.reduce((sum, p) => sum + pick(p).length, 0));
-    parts.reduce((at, p) => (out.set(pick(p), at), at + pick(p).length), 0);
-    return out;
-  };
-  const used = parts.reduce((sum, p) => sum + p.lse.length, 0);
-  const tainted = new Uint8Array(used);
-  parts.reduce((at, p) => (tainted.set(p.tainted, at), at + p.tainted.length), 0);
-  return {
-    out: join((p) => p.out),
-    lse: join((p) => p.lse),
-    maxScore: join((p) => p.maxScore),
-    edges: join((p) => p.edges),
-    tainted,
-    valueDim: parts[0].valueDim,
-    rows: rows.slice(0, used),
-  };
-}
-
-/** The first and the last row of every sequence's first and last head, and rows drawn evenly from all, shuffled. */
-function sampleRows(work: Work, seed: number): readonly RowIndex[] {
-  const { shape } = work.bound.binding;
-  const total = shape.heads * shape.queries.reduce((a, b) => a + b, 0);
-  const random = randomNumbers(seed);
-  const at = (n: number): RowIndex => {
-    let rest = n;
-    let batch = 0;
-    while (rest >= shape.heads * shape.queries[batch]) rest -= shape.heads * shape.queries[batch++];
-    return { batch, head: Math.floor(rest / shape.queries[batch]), row: rest % shape.queries[batch] };
-  };
-  const chosen = new Set([0, total - 1]);
-  const drawn: number[] = [];
-  for (let n = 0; n < SAMPLE.most; n++) {
-    const row = Math.min(total - 1, Math.floor(((n + random()) * total) / SAMPLE.most));
-    if (!chosen.has(row)) drawn.push(row);
-    chosen.add(row);
-  }
-  for (let n = drawn.length - 1; n > 0; n--) {
-    const other = Math.floor(random() * (n + 1));
-    [drawn[n], drawn[other]] = [drawn[other], drawn[n]];
-  }
-  return [0, total - 1, ...drawn].map(at);
+function oracleOfSample(session: Session, work: Work, tensors: HostTensors): Reference {
+  const { program, bound, task } = work;
+  const rows = sampleRows(bound.binding.shape, SAMPLE.most, randomNumbers(task.seed));
+  const step = (done: number): void =>
+    session.progress.step('computing the oracle', `${program.name}, row ${done} of ${rows.length}`);
+  return sampledReference(program.pattern, tensors, rows, { ...SAMPLE, step });
 }
 
 interface Given {
