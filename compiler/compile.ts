@@ -1,7 +1,7 @@
 import type { Source } from '../grammar/ast.js';
 import { hasErrors, type Diagnostic } from '../grammar/diagnostics.js';
 import { checkSource } from './check/index.js';
-import { emitVariant } from './emit/index.js';
+import { emitVariant, PRELUDES } from './emit/index.js';
 import { largestLength } from './ir/binding-checks.js';
 import type { Pattern } from './ir/edges.js';
 import type { Program } from './ir/program.js';
@@ -81,7 +81,7 @@ export function programOf(
 ): Program {
   return {
     format: 'attnc-program',
-    version: 1,
+    version: 2,
     name: pattern.name,
     doc: pattern.doc,
     dim,
@@ -94,6 +94,7 @@ export function programOf(
     mix: pattern.mix,
     schedules,
     variants: schedules.map((s, n) => emitVariant(s, n, { dim, valueDim, pattern })),
+    preludes: PRELUDES,
     maxLength: largestLength(checked, modelShape(checked, undefined, dim)),
   };
 }

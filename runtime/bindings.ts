@@ -1,18 +1,21 @@
+import type { StorageType } from '../compiler/ir/program.js';
 import type { Tensor } from './tensor.js';
 
 /** What is bound to a program when it runs: tensors on the device or the host, inputs, parameters, lengths. */
 
-/** A float32 tensor in a buffer, read or written where it lies. */
+/** A tensor in a buffer, read or written where it lies. */
 export interface TensorBinding {
   readonly buffer: GPUBuffer;
-  /** Bytes from the buffer's start to element [0, 0, 0, 0]; 0 if not given. A multiple of 16 (4 for lse). */
+  /** f32 if not given. q, k and v have one type, out has its own; lse is always f32. */
+  readonly dtype?: StorageType;
+  /** Bytes from the buffer's start to element [0, 0, 0, 0]; 0 if not given. A multiple of 4 elements (1 for lse). */
   readonly offset?: number;
   /** Bytes from `offset` that may be touched; to the buffer's end if not given. */
   readonly size?: number;
   /** [batch, heads, rows, dim]; lse has no last axis. */
   readonly shape: readonly number[];
   /**
-   * Distances in elements (floats); those of a dense [batch, head, row] layout if not given. The last axis is always
+   * Distances in elements; those of a dense [batch, head, row] layout if not given. The last axis is always
    * dense. Multiples of 4 (any number for lse). Packed q-k-v rows and [batch, row, head] layouts are strides only.
    */
   readonly strides?: { readonly batch: number; readonly head: number; readonly row: number };

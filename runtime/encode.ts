@@ -1,20 +1,20 @@
-import type { Kernel } from '../compiler/ir/program.js';
+import type { Kernel, StorageType, StorageTypes } from '../compiler/ir/program.js';
 import { Arena } from './arena.js';
 import { bind, type Bound } from './bind.js';
 import type { Bindings, TensorBinding } from './bindings.js';
-import { internalError, usageError } from './errors.js';
+import { usageError } from './errors.js';
 import { USAGE } from './gpu-flags.js';
 import { chooseVariant, planLaunches, type Choice, type ChooseOptions, type Launch } from './launches.js';
 import {
   bindingOf,
   checkOverlap,
   checkShape,
-  componentsOf,
   placeTensor,
   type Placement,
   type TensorName,
 } from './place.js';
-import type { Prepared } from './prepare.js';
+import { pipelineOf, type Prepared } from './prepare.js';
+import { granuleOf, storageOf } from './storage.js';
 import { uniformWords, type UniformValues } from './uniforms.js';
 import { planWords, tableWords, type TableWords } from './words.js';
 
@@ -27,6 +27,9 @@ export interface Encoded {
 
 export interface EncodeStats {
   readonly family: string;
+  /** Storage types of q, k and v, and of out. */
+  readonly input: StorageType;
+  readonly output: StorageType;
   readonly schedule: string;
   readonly kernels: readonly string[];
   readonly workgroups: number;
@@ -54,7 +57,7 @@ export function encode(
 ): Encoded {
   const shapes = { q: bindings.q.shape, k: bindings.k.shape, v: bindings.v.shape };
   const bound = bind(prepared.program, shapes, bindings);
-  const variant = chooseVariant(prepared, bound, options);
+  const variant = chooseVariant(prepared, bound, { ...storageOf(bindings), tensors: bindings }, options);
   return encodeBound(
     target,
     prepared,
@@ -84,10 +87,11 @@ export function encodeBound(
   plan: Timed<Choice>,
 ): Encoded {
   const choice = plan.value;
+  const types = storageOf(bindings);
   const arena = new Arena(prepared.device);
   try {
     const work = assemble(prepared, bindings, bound, choice, arena);
-    if (work) record(target, prepared, choice.launches, work);
+    if (work) record(target, prepared, choice.launches, types, work);
   } catch (error) {
     arena.release();
     throw error;
@@ -96,6 +100,7 @@ export function encodeBound(
     release: () => arena.release(),
     stats: {
       family: choice.variant.family,
+      ...types,
       schedule: choice.schedule.name,
       kernels: choice.launches.map((l) => l.kernel.name),
       workgroups: choice.launches.reduce((sum, l) => sum + l.total, 0),
@@ -131,9 +136,10 @@ function assemble(
   const rows = shape.batch * shape.heads * queries;
   const lse = bindings.lse ?? scratchLse(arena, [shape.batch, shape.heads, queries]);
   const tensors: Record<TensorName, TensorBinding> = { ...bindings, lse };
+  const kernels = choice.launches.map((l) => l.kernel);
   const placed = {} as Record<TensorName, Placement>;
   for (const name of ['q', 'k', 'v', 'out', 'lse'] as const) {
-    placed[name] = placeTensor(device, name, tensors[name], granuleOf(choice.launches, name));
+    placed[name] = placeTensor(device, name, tensors[name], granuleOf(kernels, name));
   }
   checkOverlap(placed);
   if (rows === 0) return undefined;
@@ -175,15 +181,20 @@ function record(
   target: GPUCommandEncoder | GPUComputePassEncoder,
   prepared: Prepared,
   launches: readonly Launch[],
+  types: StorageTypes,
   work: Work,
 ): void {
-  const groups = launches.map((l, n) => bindGroup(prepared, l.kernel, work, n));
+  const recorded = launches.map((l, n): Recorded => {
+    const made = pipelineOf(prepared, l.kernel, types);
+    const group = bindGroup(prepared.device, l.kernel, made.layout, work, n);
+    return { pipeline: made.pipeline, group, workgroups: l.workgroups };
+  });
   if ('dispatchWorkgroups' in target) {
     if (work.tables.copies.length > 0) {
       const help = 'pass the command encoder instead, or the table as an array';
       throw usageError('a table in a GPU buffer is copied, which a compute pass cannot do', help);
     }
-    dispatch(target, prepared, launches, groups);
+    dispatch(target, recorded);
     return;
   }
   for (const { from, to } of work.tables.copies) {
@@ -192,25 +203,32 @@ function record(
       target.copyBufferToBuffer(from.buffer, from.offset, buffer, 4 * to, 4 * from.words);
   }
   const pass = target.beginComputePass({ label: `attnc ${prepared.program.name}` });
-  dispatch(pass, prepared, launches, groups);
+  dispatch(pass, recorded);
   pass.end();
 }
 
-function dispatch(
-  pass: GPUComputePassEncoder,
-  prepared: Prepared,
-  launches: readonly Launch[],
-  groups: readonly GPUBindGroup[],
-): void {
-  launches.forEach(({ kernel, workgroups: [x, y] }, n) => {
-    if (x === 0) return;
-    pass.setPipeline(pipelineOf(prepared, kernel).pipeline);
-    pass.setBindGroup(0, groups[n]);
-    pass.dispatchWorkgroups(x, y);
-  });
+interface Recorded {
+  readonly pipeline: GPUComputePipeline;
+  readonly group: GPUBindGroup;
+  readonly workgroups: readonly [number, number];
 }
 
-function bindGroup(prepared: Prepared, kernel: Kernel, work: Work, n: number): GPUBindGroup {
+function dispatch(pass: GPUComputePassEncoder, recorded: readonly Recorded[]): void {
+  for (const { pipeline, group, workgroups } of recorded) {
+    if (workgroups[0] === 0) continue;
+    pass.setPipeline(pipeline);
+    pass.setBindGroup(0, group);
+    pass.dispatchWorkgroups(...workgroups);
+  }
+}
+
+function bindGroup(
+  device: GPUDevice,
+  kernel: Kernel,
+  layout: GPUBindGroupLayout,
+  work: Work,
+  n: number,
+): GPUBindGroup {
   const entries = kernel.bindings.map((b): GPUBindGroupEntry => {
     if (b.name === 'shape') {
       const size = Math.max(16, Math.ceil(kernel.uniforms.length / 4) * 16);
@@ -218,23 +236,7 @@ function bindGroup(prepared: Prepared, kernel: Kernel, work: Work, n: number): G
     }
     return { binding: b.binding, resource: work.resources[b.name] };
   });
-  const layout = pipelineOf(prepared, kernel).layout;
-  return prepared.device.createBindGroup({ label: `attnc ${kernel.name}`, layout, entries });
-}
-
-function pipelineOf(
-  prepared: Prepared,
-  kernel: Kernel,
-): { pipeline: GPUComputePipeline; layout: GPUBindGroupLayout } {
-  const made = prepared.pipelines.get(kernel);
-  if (!made) throw internalError(`the kernel ${kernel.name} was not compiled`);
-  return made;
-}
-
-/** Floats that the kernels read at once from a tensor. */
-function granuleOf(launches: readonly Launch[], name: TensorName): number {
-  const all = launches.map((l) => componentsOf(bindingOf(l.kernel.bindings, name)?.type ?? 'f32'));
-  return Math.max(1, ...all);
+  return device.createBindGroup({ label: `attnc ${kernel.name}`, layout, entries });
 }
 
 function reads(launches: readonly Launch[], name: 'tables' | 'plan' | 'parts'): boolean {

@@ -2,9 +2,9 @@
  * Runs compiled programs on a GPUDevice, in Node and in browsers: `prepare` and `encode` for apps with buffers of their
  * own, `run` for tensors. Devices in Node: 'attnc/node'. The float64 oracle: 'attnc/reference'.
  */
-export { prepare, requirements, type Prepared } from './prepare.js';
+export { prepare, requirements, type Prepared, type PrepareOptions } from './prepare.js';
 export { encode, type Encoded, type EncodeStats } from './encode.js';
-export { run, type RunResult, type RunStats } from './run.js';
+export { run, type RunOptions, type RunResult, type RunStats } from './run.js';
 export type { ChooseOptions } from './launches.js';
 export type {
   Bindings,
@@ -19,4 +19,5 @@ export type {
 export { AttncError, errorTable, isAttncError, type ErrorKind } from './errors.js';
 export { fromNumbers, tensor, zeros, type DType, type Tensor, type TensorOf } from './tensor.js';
 export { unpackProgram } from '../compiler/ir/pack.js';
-export type { Program } from '../compiler/ir/program.js';
+export { shaderText } from '../compiler/ir/shader-text.js';
+export type { Family, Program, StorageType, StorageTypes } from '../compiler/ir/program.js';

@@ -1,5 +1,5 @@
 import { isConst } from '../compiler/ir/build.js';
-import type { Kernel, Variant } from '../compiler/ir/program.js';
+import type { Family, Kernel, StorageTypes, Variant } from '../compiler/ir/program.js';
 import { planPass } from '../compiler/ir/plan.js';
 import { costOf, countPass } from '../compiler/ir/statistics.js';
 import type { PassPlan, Schedule, Space, TilePass } from '../compiler/ir/schedule.js';
@@ -7,10 +7,12 @@ import type { Expr } from '../compiler/ir/expr.js';
 import type { Bound } from './bind.js';
 import { requireHost } from './bind.js';
 import { valueOf } from './bind-shape.js';
-import { AttncError, denseBudget, internalError, lengthOutOfRange } from './errors.js';
+import { AttncError, denseBudget, internalError, lengthOutOfRange, usageError } from './errors.js';
 import { inputsOf } from './input-uses.js';
 import { kernelRangeError, tooWide, type TooWide } from './kernel-range.js';
-import type { Prepared } from './prepare.js';
+import type { Bindings } from './bindings.js';
+import { lacking, type Prepared } from './prepare.js';
+import { byPreference, fittingGranules, noVariant, takes } from './storage.js';
 
 /** Which schedule runs, and what it dispatches. */
 
@@ -47,6 +49,8 @@ const MOST_WORKGROUPS = 65535;
 export interface ChooseOptions {
   /** Number of the schedule (in `program.schedules`) to run, instead of the cheapest. */
   readonly schedule?: number | undefined;
+  /** Kind of kernels to run, instead of the fastest that there is for the schedule. */
+  readonly family?: Family | undefined;
   /** Divide the keys among workgroups (decoding kernels), or don't; by default where it pays. */
   readonly decode?: boolean | undefined;
   /** Run patterns that nothing bounds, by testing every pair, past `PAIR_BUDGET` too. */
@@ -58,39 +62,75 @@ export const PAIR_BUDGET = 2 ** 34;
 /** Box tests that planning on the host may make. */
 const STEP_BUDGET = 2 ** 25;
 
-/** The variant to run: of those that the device can run and whose schedule fits these lengths, the cheapest. */
-export function chooseVariant(prepared: Prepared, bound: Bound, options: ChooseOptions = {}): Variant {
+/** What tensors ask of the kernels: their storage types, and where they lie if it isn't a dense layout. */
+export interface Storage extends StorageTypes {
+  readonly tensors?: Pick<Bindings, 'q' | 'k' | 'v' | 'out'>;
+}
+
+/**
+ * The variant to run: of the schedules that fit these lengths the cheapest, and of its variants that the device can run,
+ * take the tensors' types and can read them where they lie, that of the fastest family.
+ */
+export function chooseVariant(
+  prepared: Prepared,
+  bound: Bound,
+  storage: Storage,
+  options: ChooseOptions = {},
+): Variant {
   const { program } = prepared;
   const { shape } = bound.binding;
-  const fits = (v: Variant): boolean => {
-    const when = program.schedules[v.schedule].when;
+  const variants = usableVariants(prepared, storage, options.family);
+  const fits = (schedule: number): boolean => {
+    const { when } = program.schedules[schedule];
     return Array.from({ length: Math.max(1, shape.batch) }, (_, b) => valueOf(when, shape, b)).every(
       (x) => x !== 0,
     );
   };
+  const best = (schedule: number): Variant => variants.find((v) => v.schedule === schedule) as Variant;
+  const schedules = [...new Set(variants.map((v) => v.schedule))].sort((a, b) => a - b);
   if (options.schedule !== undefined) {
-    const forced = prepared.variants.find((v) => v.schedule === options.schedule);
-    const wide = forced && tooWide(program.schedules[forced.schedule], bound);
+    const forced = schedules.find((s) => s === options.schedule);
+    const wide = forced === undefined ? undefined : tooWide(program.schedules[forced], bound);
     if (wide) throw kernelRangeError(wide);
-    if (forced && fits(forced)) return forced;
+    if (forced !== undefined && fits(forced)) return best(forced);
     throw new AttncError('usage', `schedule ${options.schedule} does not fit these lengths`, {
       help: `the program has ${program.schedules.length}`,
     });
   }
-  const fitting = prepared.variants.filter(fits);
+  const fitting = schedules.filter(fits);
   if (fitting.length === 0) throw internalError('no schedule fits these lengths');
-  const wide = fitting.map((v) => tooWide(program.schedules[v.schedule], bound));
+  const wide = fitting.map((s) => tooWide(program.schedules[s], bound));
   const usable = fitting.filter((_, n) => wide[n] === undefined);
   if (usable.length === 0) throw kernelRangeError(wide.find((w) => w !== undefined) as TooWide);
-  if (usable.length === 1) return usable[0];
-  const costs = usable.map((v) => {
-    const schedule = program.schedules[v.schedule];
+  if (usable.length === 1) return best(usable[0]);
+  const costs = usable.map((s) => {
+    const schedule = program.schedules[s];
     // What reads a table on the device cannot be planned, nor counted.
     const needed = schedule.passes.flatMap((p) => (p.kind === 'tiles' ? [...hostInputs(p)] : []));
     const here = needed.every((name) => bound.inputs.host.has(name));
     return here ? costOf(schedule, shape, bound.inputs.host) : Infinity;
   });
-  return usable[costs.indexOf(Math.min(...costs))];
+  return best(usable[costs.indexOf(Math.min(...costs))]);
+}
+
+/** Variants for the types, the layouts and, if asked for, the family: the fastest family first. */
+function usableVariants(
+  prepared: Prepared,
+  storage: Storage,
+  family: Family | undefined,
+): readonly Variant[] {
+  const { device, program } = prepared;
+  const ofFamily = (v: Variant): boolean => family === undefined || v.family === family;
+  const there = prepared.variants.filter(ofFamily);
+  if (there.length === 0) {
+    const problem = program.variants.filter(ofFamily).map((v) => lacking(device, v))[0];
+    if (problem) throw problem;
+    const has = [...new Set(program.variants.map((v) => v.family))].join(', ');
+    throw usageError(`the program has no kernels of family ${String(family)}`, `it has ${has}`);
+  }
+  const typed = there.filter((v) => takes(v, storage));
+  if (typed.length === 0) throw noVariant(program, family, storage);
+  return [...fittingGranules(typed, storage.tensors ?? {})].sort(byPreference);
 }
 
 /** Plans every pass and sizes every dispatch. */

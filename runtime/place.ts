@@ -2,6 +2,7 @@ import type { Binding } from '../compiler/ir/program.js';
 import type { TensorBinding } from './bindings.js';
 import { AttncError, limitTooSmall, shapeText, usageError, wrongShape } from './errors.js';
 import { USAGE } from './gpu-flags.js';
+import { bytesPerElement } from './tensor.js';
 
 /** Where a tensor lies in its buffer, as a kernel sees it. */
 export interface Placement {
@@ -9,24 +10,29 @@ export interface Placement {
   /** Bytes: what is bound. */
   readonly offset: number;
   readonly size: number;
-  /** Elements (floats) from the bound start to element 0, and between neighbours on each axis. */
+  /** Elements from the bound start to element 0, and between neighbours on each axis. */
   readonly start: number;
   readonly strides: { readonly batch: number; readonly head: number; readonly row: number };
 }
 
 export type TensorName = 'q' | 'k' | 'v' | 'out' | 'lse';
 
-const FLOAT = 4;
+type Strides = Placement['strides'];
 
-/** Components of an element of a binding's array: 4 for array<vec4<f32>>. */
-export function componentsOf(type: string): number {
-  const vector = /vec([234])/.exec(type);
-  return vector ? Number(vector[1]) : 1;
+export const elementBytes = (tensor: TensorBinding): number => bytesPerElement[tensor.dtype ?? 'f32'];
+
+/** Elements of a row: lse has no last axis. */
+const rowSize = (name: TensorName, shape: readonly number[]): number => (name === 'lse' ? 1 : shape[3]);
+
+export function stridesOf(name: TensorName, { shape, strides }: TensorBinding): Strides {
+  const dim = rowSize(name, shape);
+  const [, heads, rows] = shape;
+  return strides ?? { batch: heads * rows * dim, head: rows * dim, row: dim };
 }
 
 /**
  * Checks a tensor that was lent and finds what to bind: offsets are aligned down to what the device asks for, the rest
- * goes to the kernel as an offset in elements. `granule` is the number of floats that kernels read at once.
+ * goes to the kernel as an offset in elements. `granule` is the number of elements that kernels read at once.
  */
 export function placeTensor(
   device: GPUDevice,
@@ -36,10 +42,11 @@ export function placeTensor(
 ): Placement {
   const { buffer, shape } = tensor;
   const offset = tensor.offset ?? 0;
-  const dim = name === 'lse' ? 1 : shape[3];
+  const dim = rowSize(name, shape);
   const [batch, heads, rows] = shape;
-  const strides = tensor.strides ?? { batch: heads * rows * dim, head: rows * dim, row: dim };
-  const unit = granule * FLOAT;
+  const strides = stridesOf(name, tensor);
+  const bytes = elementBytes(tensor);
+  const unit = granule * bytes;
   if (!Number.isInteger(offset) || offset < 0 || offset % unit !== 0) {
     throw usageError(`the offset of '${name}' is ${offset} bytes`, `it must be a multiple of ${unit}`);
   }
@@ -55,11 +62,11 @@ export function placeTensor(
   const empty = shape.includes(0);
   const elements = empty ? 0 : last + dim;
   const room = Math.min(buffer.size - offset, tensor.size ?? Infinity);
-  if (elements * FLOAT > room) {
+  if (elements * bytes > room) {
     throw new AttncError(
       'wrong-shape',
-      `'${name}' of shape ${shapeText(shape)} takes ${elements * FLOAT} bytes from offset ${offset}, but there are ${Math.max(room, 0)}`,
-      { help: 'check its shape, strides and offset', details: { name, needed: elements * FLOAT, room } },
+      `'${name}' of shape ${shapeText(shape)} takes ${elements * bytes} bytes from offset ${offset}, but there are ${Math.max(room, 0)}`,
+      { help: 'check its shape, strides and offset', details: { name, needed: elements * bytes, room } },
     );
   }
   if (!empty && (name === 'out' || name === 'lse') && overlapsItself(shape, strides, dim)) {
@@ -70,7 +77,7 @@ export function placeTensor(
   }
   const alignment = device.limits.minStorageBufferOffsetAlignment;
   const bound = Math.floor(offset / alignment) * alignment;
-  const size = offset - bound + elements * FLOAT;
+  const size = offset - bound + elements * bytes;
   const most = device.limits.maxStorageBufferBindingSize;
   if (size > most) {
     throw limitTooSmall(
@@ -80,15 +87,11 @@ export function placeTensor(
       `'${name}' is bound as one; ask for more or split it`,
     );
   }
-  return { buffer, offset: bound, size, start: (offset - bound) / FLOAT, strides };
+  return { buffer, offset: bound, size, start: (offset - bound) / bytes, strides };
 }
 
 /** Do two rows share an element? Strides are sorted by size: each must step over all that lies within. */
-function overlapsItself(
-  shape: readonly number[],
-  strides: { readonly batch: number; readonly head: number; readonly row: number },
-  dim: number,
-): boolean {
+function overlapsItself(shape: readonly number[], strides: Strides, dim: number): boolean {
   const axes = [
     { count: shape[0], stride: strides.batch },
     { count: shape[1], stride: strides.head },

@@ -1,7 +1,17 @@
-import type { Binding, Kernel, Program, Variant } from '../compiler/ir/program.js';
-import { AttncError, internalError, limitTooSmall, missingFeature } from './errors.js';
+import {
+  STORAGE_TYPES,
+  type Binding,
+  type Kernel,
+  type Program,
+  type StorageType,
+  type StorageTypes,
+  type Variant,
+} from '../compiler/ir/program.js';
+import { shaderText } from '../compiler/ir/shader-text.js';
+import { AttncError, internalError, limitTooSmall, missingFeature, usageError, wrongType } from './errors.js';
 import { STAGE_COMPUTE } from './gpu-flags.js';
 import { guarded } from './scopes.js';
+import { noVariant, takes, typesText } from './storage.js';
 
 /** A kernel compiled on a device. */
 export interface Pipeline {
@@ -14,24 +24,61 @@ export interface Prepared {
   readonly device: GPUDevice;
   readonly program: Program;
   readonly variants: readonly Variant[];
-  /** Filled by `prepare` for every kernel, by `run` for those that it needs. */
-  readonly pipelines: Map<Kernel, Pipeline>;
+  /**
+   * By kernel, then by storage types ("f16/f32"). Filled by `prepare` for every kernel and the types it was asked for,
+   * by `run` for those that it needs.
+   */
+  readonly pipelines: Map<Kernel, Map<string, Pipeline>>;
 }
 
-/** Checks what the device offers and compiles every kernel that it can run. Compiled kernels are kept for the device. */
-export async function prepare(device: GPUDevice, program: Program): Promise<Prepared> {
+/** Storage types to compile for: every pair of them. f32 alone if not given. */
+export interface PrepareOptions {
+  /** Of q, k and v. */
+  readonly inputs?: readonly StorageType[] | undefined;
+  /** Of out. */
+  readonly outputs?: readonly StorageType[] | undefined;
+}
+
+/**
+ * Checks what the device offers and compiles every kernel that it can run, for the storage types given. Compiled kernels
+ * are kept for the device.
+ */
+export async function prepare(
+  device: GPUDevice,
+  program: Program,
+  options: PrepareOptions = {},
+): Promise<Prepared> {
   const prepared = choose(device, program);
-  await compileKernels(
-    prepared,
-    prepared.variants.flatMap((v) => v.kernels),
-  );
+  const { inputs = ['f32'], outputs = ['f32'] } = options;
+  for (const type of [...inputs, ...outputs]) {
+    if (!STORAGE_TYPES.includes(type)) throw wrongType('a storage type', STORAGE_TYPES, type);
+  }
+  const wanted = inputs.flatMap((input) => outputs.map((output) => ({ input, output })));
+  const jobs = wanted.map((types) => {
+    const variants = prepared.variants.filter((v) => takes(v, types));
+    if (variants.length === 0) throw noVariant(program, undefined, types);
+    return { types, kernels: variants.flatMap((v) => v.kernels) };
+  });
+  await Promise.all(jobs.map(({ types, kernels }) => compileKernels(prepared, kernels, types)));
   return prepared;
+}
+
+const typesKey = ({ input, output }: StorageTypes): string => `${input}/${output}`;
+
+/** A kernel's pipeline for these storage types, if it was compiled for them. */
+export function pipelineOf(prepared: Prepared, kernel: Kernel, types: StorageTypes): Pipeline {
+  const made = prepared.pipelines.get(kernel)?.get(typesKey(types));
+  if (made) return made;
+  throw usageError(
+    `the program is not prepared for ${typesText(types)}`,
+    `pass { inputs: ['${types.input}'], outputs: ['${types.output}'] } to prepare`,
+  );
 }
 
 /** The variants that the device can run; a typed error if there are none. Compiles nothing. */
 export function choose(device: GPUDevice, program: Program): Prepared {
-  if (program.format !== 'attnc-program' || program.version !== 1) {
-    throw new AttncError('usage', `this is not a program of version 1`, {
+  if (program.format !== 'attnc-program' || program.version !== 2) {
+    throw new AttncError('usage', `this is not a program of version 2`, {
       help: 'compile the pattern again',
     });
   }
@@ -58,7 +105,7 @@ export function requirements(
   return { features: plain?.features ?? [], limits };
 }
 
-function lacking(device: GPUDevice, variant: Variant): AttncError | undefined {
+export function lacking(device: GPUDevice, variant: Variant): AttncError | undefined {
   for (const feature of variant.features) {
     if (!device.features.has(feature)) return missingFeature(feature, [...device.features]);
   }
@@ -72,33 +119,41 @@ function lacking(device: GPUDevice, variant: Variant): AttncError | undefined {
 }
 
 /** Compiles what is not compiled yet, side by side. */
-export async function compileKernels(prepared: Prepared, kernels: readonly Kernel[]): Promise<void> {
-  const missing = kernels.filter((k) => !prepared.pipelines.has(k));
-  const made = await Promise.allSettled(missing.map((k) => cached(prepared.device, k)));
+export async function compileKernels(
+  prepared: Prepared,
+  kernels: readonly Kernel[],
+  types: StorageTypes,
+): Promise<void> {
+  const { device, program, pipelines } = prepared;
+  const key = typesKey(types);
+  const missing = kernels.filter((k) => !pipelines.get(k)?.has(key));
+  const made = await Promise.allSettled(missing.map((k) => cached(device, k, shaderText(program, k, types))));
   made.forEach((result, n) => {
     if (result.status === 'rejected') throw result.reason;
-    prepared.pipelines.set(missing[n], result.value);
+    const known = pipelines.get(missing[n]);
+    if (known) known.set(key, result.value);
+    else pipelines.set(missing[n], new Map([[key, result.value]]));
   });
 }
 
 const compiled = new WeakMap<GPUDevice, Map<string, Promise<Pipeline>>>();
 
-function cached(device: GPUDevice, kernel: Kernel): Promise<Pipeline> {
+function cached(device: GPUDevice, kernel: Kernel, code: string): Promise<Pipeline> {
   let known = compiled.get(device);
   if (!known) compiled.set(device, (known = new Map()));
-  const key = JSON.stringify([kernel.entry, kernel.bindings, kernel.wgsl]);
+  const key = JSON.stringify([kernel.entry, kernel.bindings, code]);
   const before = known.get(key);
   if (before) return before;
-  const made = guarded(device, () => compileKernel(device, kernel));
+  const made = guarded(device, () => compileKernel(device, kernel, code));
   known.set(key, made);
   made.catch(() => known.delete(key));
   return made;
 }
 
-async function compileKernel(device: GPUDevice, kernel: Kernel): Promise<Pipeline> {
+async function compileKernel(device: GPUDevice, kernel: Kernel, code: string): Promise<Pipeline> {
   const label = `attnc ${kernel.name}`;
   device.pushErrorScope('validation');
-  const module = device.createShaderModule({ label, code: kernel.wgsl });
+  const module = device.createShaderModule({ label, code });
   const layout = device.createBindGroupLayout({ label, entries: kernel.bindings.map(layoutEntry) });
   const pipelineLayout = device.createPipelineLayout({ label, bindGroupLayouts: [layout] });
   const problem = device.popErrorScope();

@@ -1,18 +1,25 @@
-import type { Program } from '../compiler/ir/program.js';
+import { STORAGE_TYPES, type Program, type StorageType, type Variant } from '../compiler/ir/program.js';
 import { Arena } from './arena.js';
 import { bind, type Bound } from './bind.js';
-import type { Bindings, HostTensors, TensorBinding } from './bindings.js';
+import type { Bindings, HostTensors, Settings, TensorBinding } from './bindings.js';
 import { encodeBound, timed, type EncodeStats, type Timed } from './encode.js';
 import { wrongType } from './errors.js';
 import { MAP_MODE_READ, USAGE } from './gpu-flags.js';
 import { chooseVariant, planLaunches, type Choice, type ChooseOptions } from './launches.js';
 import { choose, compileKernels, type Prepared } from './prepare.js';
 import { guarded, scoped, untilLost } from './scopes.js';
-import { tensor, toFloat32, zeros, type Tensor, type TensorOf } from './tensor.js';
+import { takes } from './storage.js';
+import { narrowToF16, fitsF16 } from './narrow.js';
+import { bytesOf, bytesPerElement, tensor, toFloat32, zeros, type Tensor, type TensorOf } from './tensor.js';
 
-export interface RunResult {
+export interface RunOptions<Out extends StorageType = StorageType> extends ChooseOptions {
+  /** Type of the result's `out`; f32 if not given. */
+  readonly out?: Out | undefined;
+}
+
+export interface RunResult<Out extends StorageType = 'f32'> {
   /** [batch, heads, queries, valueDim]. Rows past a batch's length are 0. */
-  readonly out: TensorOf<'f32'>;
+  readonly out: TensorOf<Out>;
   /** [batch, heads, queries]; −∞ where a query has no edge. */
   readonly lse: TensorOf<'f32'>;
   readonly stats: RunStats;
@@ -24,46 +31,99 @@ export interface RunStats extends EncodeStats {
   readonly deviceMilliseconds: number;
 }
 
+/** q, k and v as they are uploaded. */
+interface Uploads {
+  readonly input: StorageType;
+  readonly q: Floats;
+  readonly k: Floats;
+  readonly v: Floats;
+}
+
+type Floats = { readonly [D in StorageType]: TensorOf<D> }[StorageType];
+
 /**
- * Uploads, runs and reads back. f16 and bf16 tensors are widened to float32. Every buffer made is destroyed, also
- * after a failure; failures are typed, the loss of the device and lack of memory among them.
+ * Uploads, runs and reads back. q, k and v of one type are uploaded as they are; of mixed types they are widened to
+ * float32. Every buffer made is destroyed, also after a failure; failures are typed, the loss of the device and lack of
+ * memory among them.
  */
-export async function run(
+export async function run<Out extends StorageType = 'f32'>(
   device: GPUDevice,
   program: Program | Prepared,
   tensors: HostTensors,
-  options: ChooseOptions = {},
-): Promise<RunResult> {
+  options: RunOptions<Out> = {},
+): Promise<RunResult<Out>> {
   const prepared = 'pipelines' in program ? program : choose(device, program);
-  for (const name of ['q', 'k', 'v'] as const) {
-    const { dtype } = tensors[name];
-    if (dtype !== 'f32' && dtype !== 'f16' && dtype !== 'bf16')
-      throw wrongType(name, ['f32', 'f16', 'bf16'], dtype);
-  }
+  const output: StorageType = options.out ?? 'f32';
+  if (!STORAGE_TYPES.includes(output)) throw wrongType('out', STORAGE_TYPES, output);
+  const given = uploadsOf(tensors);
   const shapes = { q: tensors.q.shape, k: tensors.k.shape, v: tensors.v.shape };
   const bound = bind(prepared.program, shapes, tensors);
-  const variant = chooseVariant(prepared, bound, options);
+  const { variant, uploads } = chooseUploads(prepared, bound, given, output, options);
   const plan = timed(() => planLaunches(variant, bound, options));
   return guarded(prepared.device, async () => {
-    await compileKernels(
-      prepared,
-      plan.value.launches.map((l) => l.kernel),
-    );
-    return execute(prepared, bound, plan, tensors);
+    const kernels = plan.value.launches.map((l) => l.kernel);
+    await compileKernels(prepared, kernels, { input: uploads.input, output });
+    return execute(prepared, bound, plan, tensors, uploads, output as Out);
   });
 }
 
-async function execute(
+function uploadsOf(tensors: HostTensors): Uploads {
+  const floats = (['q', 'k', 'v'] as const).map((name): Floats => {
+    const t = tensors[name];
+    if (t.dtype === 'f32' || t.dtype === 'f16' || t.dtype === 'bf16') return t;
+    throw wrongType(name, STORAGE_TYPES, t.dtype);
+  });
+  const [q, k, v] = floats.every((t) => t.dtype === floats[0].dtype) ? floats : floats.map(widened);
+  return { input: q.dtype, q, k, v };
+}
+
+const widened = (t: Floats): TensorOf<'f32'> => tensor('f32', t.shape, toFloat32(t));
+
+/**
+ * The variant, and the tensors in the type that it takes. bf16 tensors that fit f16 take the subgroup or matrix kernels
+ * for f16 where these have none for bf16; what no kernels take is widened, if that helps.
+ */
+function chooseUploads(
+  prepared: Prepared,
+  bound: Bound,
+  given: Uploads,
+  output: StorageType,
+  options: ChooseOptions,
+): { readonly variant: Variant; readonly uploads: Uploads } {
+  const { q, k, v } = given;
+  const take = (uploads: Uploads): { readonly variant: Variant; readonly uploads: Uploads } => ({
+    variant: chooseVariant(prepared, bound, { input: uploads.input, output }, options),
+    uploads,
+  });
+  const some = (test: (w: Variant) => boolean): boolean =>
+    prepared.variants.some((w) => test(w) && (options.family ?? w.family) === w.family);
+  const takesF16Only = (w: Variant): boolean =>
+    takes(w, { input: 'f16', output }) && !w.inputs.includes('bf16');
+  if (q.dtype === 'bf16' && k.dtype === 'bf16' && v.dtype === 'bf16' && some(takesF16Only)) {
+    const variant = chooseVariant(prepared, bound, { input: 'f16', output }, options);
+    if (takesF16Only(variant) && [q, k, v].every(fitsF16)) {
+      const uploads = { input: 'f16', q: narrowToF16(q), k: narrowToF16(k), v: narrowToF16(v) } as const;
+      return { variant, uploads };
+    }
+  }
+  const widen =
+    !some((w) => takes(w, { input: given.input, output })) && some((w) => takes(w, { input: 'f32', output }));
+  return take(widen ? { input: 'f32', q: widened(q), k: widened(k), v: widened(v) } : given);
+}
+
+async function execute<Out extends StorageType>(
   prepared: Prepared,
   bound: Bound,
   plan: Timed<Choice>,
-  tensors: HostTensors,
-): Promise<RunResult> {
+  settings: Settings,
+  uploads: Uploads,
+  output: Out,
+): Promise<RunResult<Out>> {
   const { device } = prepared;
   const { shape, queries, valueDim } = bound.binding;
   const outShape = [shape.batch, shape.heads, queries, valueDim];
   const lseShape = outShape.slice(0, 3);
-  const out = zeros('f32', outShape, 'out');
+  const out = zeros(output, outShape, 'out');
   const lse = tensor(
     'f32',
     lseShape,
@@ -75,20 +135,21 @@ async function execute(
   try {
     const { result, problem } = scoped(device, 'running the program', () => {
       const bindings: Bindings = {
-        ...tensors,
-        q: upload(device, arena, 'q', tensors.q),
-        k: upload(device, arena, 'k', tensors.k),
-        v: upload(device, arena, 'v', tensors.v),
-        out: empty(arena, 'out', outShape),
-        lse: empty(arena, 'lse', lseShape),
+        ...settings,
+        q: upload(device, arena, 'q', uploads.q),
+        k: upload(device, arena, 'k', uploads.k),
+        v: upload(device, arena, 'v', uploads.v),
+        out: empty(arena, 'out', outShape, output),
+        lse: empty(arena, 'lse', lseShape, 'f32'),
       };
       const uploadedBytes = arena.bytes;
       const encoder = device.createCommandEncoder({ label: `attnc ${prepared.program.name}` });
       const encoded = encodeBound(encoder, prepared, bindings, bound, plan);
       releases.push(encoded.release);
-      const reads = [out, lse].map((t, n) =>
-        readback(arena, encoder, n === 0 ? bindings.out : bindings.lse, t),
-      );
+      const reads = [
+        readback(arena, encoder, bindings.out, bytesOf(out as Tensor)),
+        readback(arena, encoder, bindings.lse, bytesOf(lse)),
+      ];
       device.queue.submit([encoder.finish()]);
       return { encoded, reads, uploadedBytes };
     });
@@ -100,7 +161,7 @@ async function execute(
     if (error) throw error;
     await untilLost(device, Promise.all(mapped));
     for (const { buffer, into } of result.reads) {
-      into.data.set(new Float32Array(buffer.getMappedRange(), 0, into.data.length));
+      into.set(new Uint8Array(buffer.getMappedRange(), 0, into.length));
       buffer.unmap();
     }
     clearPastLengths(out, lse, bound);
@@ -115,42 +176,41 @@ async function execute(
   }
 }
 
-function upload(device: GPUDevice, arena: Arena, name: string, t: Tensor): TensorBinding {
-  const data = toFloat32(t);
-  const buffer = arena.create(name, data.byteLength, USAGE.storage | USAGE.copyDst);
+function upload(device: GPUDevice, arena: Arena, name: string, t: Floats): TensorBinding {
+  const bytes = bytesOf(t);
+  const buffer = arena.create(name, bytes.length, USAGE.storage | USAGE.copyDst);
   // In pieces, so that what the driver stages stays small next to the tensor itself.
-  const piece = 1 << 24;
-  for (let at = 0; at < data.length; at += piece) {
-    const part = data.subarray(at, Math.min(at + piece, data.length));
-    device.queue.writeBuffer(buffer, 4 * at, part as Float32Array<ArrayBuffer>);
+  const piece = 1 << 26;
+  for (let at = 0; at < bytes.length; at += piece) {
+    const part = bytes.subarray(at, Math.min(at + piece, bytes.length));
+    device.queue.writeBuffer(buffer, at, part as Uint8Array<ArrayBuffer>);
   }
-  return { buffer, shape: t.shape };
+  return { buffer, shape: t.shape, dtype: t.dtype };
 }
 
-function empty(arena: Arena, name: string, shape: readonly number[]): TensorBinding {
-  const bytes = 4 * shape.reduce((a, b) => a * b, 1);
-  return { buffer: arena.create(name, bytes, USAGE.storage | USAGE.copySrc), shape };
+function empty(arena: Arena, name: string, shape: readonly number[], dtype: StorageType): TensorBinding {
+  const bytes = bytesPerElement[dtype] * shape.reduce((a, b) => a * b, 1);
+  return { buffer: arena.create(name, bytes, USAGE.storage | USAGE.copySrc), shape, dtype };
 }
 
 interface Readback {
   readonly buffer: GPUBuffer;
-  readonly into: TensorOf<'f32'>;
+  readonly into: Uint8Array;
 }
 
 function readback(
   arena: Arena,
   encoder: GPUCommandEncoder,
   from: TensorBinding | undefined,
-  into: TensorOf<'f32'>,
+  into: Uint8Array,
 ): Readback {
-  const bytes = into.data.byteLength;
-  const buffer = arena.create('readback', bytes, USAGE.mapRead | USAGE.copyDst);
-  if (from && bytes > 0) encoder.copyBufferToBuffer(from.buffer, 0, buffer, 0, bytes);
+  const buffer = arena.create('readback', into.length, USAGE.mapRead | USAGE.copyDst);
+  if (from && into.length > 0) encoder.copyBufferToBuffer(from.buffer, 0, buffer, 0, into.length);
   return { buffer, into };
 }
 
 /** Rows past a batch's queries are not written by the kernels. */
-function clearPastLengths(out: TensorOf<'f32'>, lse: TensorOf<'f32'>, bound: Bound): void {
+function clearPastLengths(out: TensorOf<StorageType>, lse: TensorOf<'f32'>, bound: Bound): void {
   const { shape, queries, valueDim } = bound.binding;
   for (let b = 0; b < shape.batch; b++) {
     for (let h = 0; h < shape.heads && shape.queries[b] < queries; h++) {

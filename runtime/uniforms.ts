@@ -1,7 +1,7 @@
 import type { Kernel, UniformField, UniformSource } from '../compiler/ir/program.js';
 import type { BoundShape } from '../compiler/ir/shape.js';
 import { internalError, lengthOutOfRange } from './errors.js';
-import { bindingOf, componentsOf, type Placement, type TensorName } from './place.js';
+import { bindingOf, type Placement, type TensorName } from './place.js';
 import type { Words } from './words.js';
 
 /** Everything that a kernel's uniform block can ask for. */
@@ -38,9 +38,9 @@ function valueOfField(kernel: Kernel, field: UniformField, values: UniformValues
     case 'shape':
       return shapeValue(source, values);
     case 'stride': {
-      const type = bindingOf(kernel.bindings, source.tensor)?.type ?? 'f32';
+      const components = bindingOf(kernel.bindings, source.tensor)?.components ?? 1;
       const place = values.placed[source.tensor];
-      return (source.axis === 'offset' ? place.start : place.strides[source.axis]) / componentsOf(type);
+      return (source.axis === 'offset' ? place.start : place.strides[source.axis]) / components;
     }
     case 'parameter':
       return found(shape.parameters.get(source.name), kernel, field);

@@ -2,6 +2,7 @@ import { mkdir, stat } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { Command, Option } from 'commander';
 import type { Program } from '../../compiler/ir/program.js';
+import { shaderText } from '../../compiler/ir/shader-text.js';
 import { fileAccess, usageError } from '../../runtime/errors.js';
 import { writeFileWhole } from '../../runtime/files/node.js';
 import { action } from '../action.js';
@@ -142,7 +143,7 @@ function kernels(program: Program): readonly NamedKernel[] {
       name: several ? `${schedule}-${k.name}` : k.name,
       title: `${k.name}: ${variant.family}, schedule ${schedule}`,
       role: k.role,
-      wgsl: k.wgsl,
+      wgsl: shaderText(program, k, { input: 'f32', output: 'f32' }),
     }));
   });
 }

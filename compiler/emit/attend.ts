@@ -133,7 +133,7 @@ export function emitLoads(shader: Shader, layout: Layout): readonly string[] {
           let column = ${CHUNK}u * chunk + part;
           var value = vec4<f32>();
           if (i >= 0${inHead('column')}) {
-            value = ${shader.bind('q')}[${rowStart(shader, 'q', 'u32(i - at.base)')} + column];
+            value = read_quad(${shader.bind('q')}[${rowStart(shader, 'q', 'u32(i - at.base)')} + column]);
           }
           if (is_bad(value)) {
             value = vec4<f32>();
@@ -154,7 +154,7 @@ export function emitLoads(shader: Shader, layout: Layout): readonly string[] {
           let column = ${CHUNK}u * chunk + part;
           var value = vec4<f32>();
           if (j >= 0${inHead('column')}) {
-            value = ${shader.bind('k')}[${rowStart(shader, 'k', 'u32(j)')} + column];
+            value = read_quad(${shader.bind('k')}[${rowStart(shader, 'k', 'u32(j)')} + column]);
           }
           if (is_bad(value)) {
             value = vec4<f32>();
@@ -175,7 +175,7 @@ export function emitLoads(shader: Shader, layout: Layout): readonly string[] {
           let column = first_column + (${n} & 15u);
           var value = vec4<f32>();
           if (j >= 0${valuesPadded ? ` && column < ${layout.valueWidth}u` : ''}) {
-            value = ${shader.bind('v')}[${rowStart(shader, 'v', 'u32(j)')} + column];
+            value = read_quad(${shader.bind('v')}[${rowStart(shader, 'v', 'u32(j)')} + column]);
           }
           if (is_bad(value)) {
             value = vec4<f32>();

@@ -118,7 +118,7 @@ export function emitGatherKernel(
       var sum = vec4<f32>();
       var bad = atomicLoad(&bad_query) != 0u;
       for (var d = 0u; d < ${width}u; d++) {
-        let value = ${k}[key + d];
+        let value = read_quad(${k}[key + d]);
         bad |= is_bad(value);
         sum += query[d] * value;
       }
@@ -138,7 +138,7 @@ export function emitGatherKernel(
     }
     fn load_query(at: Place, thread: u32) {
       if (thread < ${width}u) {
-        let value = ${q}[${rowStart(shader, 'q', 'at.tile')} + thread];
+        let value = read_quad(${q}[${rowStart(shader, 'q', 'at.tile')} + thread]);
         if (is_bad(value)) {
           atomicStore(&bad_query, 1u);
         }
@@ -146,7 +146,7 @@ export function emitGatherKernel(
       }
     }
     fn load_value(at: Place, j: i32, column: u32) -> vec4<f32> {
-      let value = ${v}[${rowStart(shader, 'v', 'u32(j)')} + column];
+      let value = read_quad(${v}[${rowStart(shader, 'v', 'u32(j)')} + column]);
       if (is_bad(value)) {
         atomicStore(&bad_values, 1u);
         return vec4<f32>();

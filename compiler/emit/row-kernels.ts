@@ -20,7 +20,7 @@ interface Emitted {
 export function emitInitialise(target: Target, name: string): Emitted {
   const shader = createShader();
   const set = (out: string, lse: string, row: string, column: string): string => wgsl`
-    ${out}[${rowStart(shader, 'out', row)} + ${column}] = vec4<f32>();
+    ${out}[${rowStart(shader, 'out', row)} + ${column}] = write_out(vec4<f32>());
     if (${column} == 0u) {
       ${lse}[${rowStart(shader, 'lse', row)}] = NEGATIVE_INFINITY_BITS;
     }`;
@@ -50,7 +50,8 @@ export function emitSinkKernel(target: Target, name: string): Emitted {
     // Nothing to do where there is no edge, or NaN.
     if ((bits & INFINITY_BITS) != INFINITY_BITS) {
       let i = at.base + i32(row);
-      ${out}[${rowStart(shader, 'out', 'row')} + column] *= sink_factor(at, i, bitcast<f32>(bits));
+      let at_out = ${rowStart(shader, 'out', 'row')} + column;
+      ${out}[at_out] = write_out(read_out(${out}[at_out]) * sink_factor(at, i, bitcast<f32>(bits)));
     }`,
   );
   return {

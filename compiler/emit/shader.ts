@@ -20,26 +20,41 @@ export interface Shader {
 
 const ORDER: readonly BindingName[] = ['shape', 'q', 'k', 'v', 'out', 'lse', 'tables', 'plan', 'parts'];
 
-const TYPES: Readonly<Record<BindingName, string>> = {
-  shape: 'Shape',
-  q: 'array<vec4<f32>>',
-  k: 'array<vec4<f32>>',
-  v: 'array<vec4<f32>>',
-  out: 'array<vec4<f32>>',
-  lse: 'array<u32>',
-  tables: 'array<u32>',
-  plan: 'array<u32>',
-  parts: 'array<vec4<f32>>',
+/** A variable's WGSL type, and how many numbers an element of its array holds. */
+export interface BindingType {
+  readonly type: string;
+  readonly components: number;
+}
+
+const QUADS: BindingType = { type: 'array<Quad>', components: 4 };
+const WORDS: BindingType = { type: 'array<u32>', components: 1 };
+
+const TYPES: Readonly<Record<BindingName, BindingType>> = {
+  shape: { type: 'Shape', components: 1 },
+  q: QUADS,
+  k: QUADS,
+  v: QUADS,
+  out: { type: 'array<OutQuad>', components: 4 },
+  lse: WORDS,
+  tables: WORDS,
+  plan: WORDS,
+  parts: { type: 'array<vec4<f32>>', components: 4 },
 };
 
-export function createShader(): Shader {
+export interface ShaderOptions {
+  /** Types of bindings that aren't as the preludes have it, such as `array<vec4<u32>>` of 8 halves. */
+  readonly types?: Readonly<Partial<Record<BindingName, BindingType>>>;
+}
+
+export function createShader(options: ShaderOptions = {}): Shader {
+  const types = { ...TYPES, ...options.types };
   const uniforms = new Map<string, UniformField>();
   const accesses = new Map<BindingName, Binding['access']>();
   const helpers = new Map<string, string>();
   const bindings = (): readonly Binding[] =>
     ORDER.flatMap((name, binding) => {
       const access = accesses.get(name);
-      return access === undefined ? [] : [{ binding, name, access, type: TYPES[name] }];
+      return access === undefined ? [] : [{ binding, name, access, ...types[name] }];
     });
   return {
     uniform: (name, type, source) => {

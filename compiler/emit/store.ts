@@ -48,10 +48,10 @@ export function emitStore(shader: Shader, target: Target, options: StoreOptions)
         // A share of 0 keeps nothing, whatever stood there.
         var value_${n} = sums_${n} * share;
         if (old_share > 0.0) {
-          value_${n} += ${out}[${at}] * old_share;
+          value_${n} += read_out(${out}[${at}]) * old_share;
         }
-        ${out}[${at}] = select(value_${n}, nan, is_nan);`
-      : `${out}[${at}] = select(sums_${n} * share, nan, is_nan);`;
+        ${out}[${at}] = write_out(select(value_${n}, nan, is_nan));`
+      : `${out}[${at}] = write_out(select(sums_${n} * share, nan, is_nan));`;
     const fits = options.step * (n + 1) <= width;
     return fits
       ? guarded

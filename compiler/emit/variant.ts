@@ -1,5 +1,5 @@
 import type { Pattern } from '../ir/edges.js';
-import type { Kernel, Variant } from '../ir/program.js';
+import { STORAGE_TYPES, type Kernel, type Variant } from '../ir/program.js';
 import type { Schedule } from '../ir/schedule.js';
 import { emitGatherKernel } from './gather-kernel.js';
 import { emitMergeKernel } from './merge-kernel.js';
@@ -26,7 +26,7 @@ function targetOf({ dim, valueDim, pattern }: EmitInfo): Target {
 }
 
 /**
- * Prints a schedule as WGSL: the `portable` family, f32 within WebGPU's default limits. The kernels run in the order
+ * Prints a schedule as WGSL: the `portable` family, f32 arithmetic within WebGPU's default limits. The kernels run in the order
  * given; of a pass's kernels either `tiles` runs or `decode` and `merge`.
  */
 export function emitVariant(schedule: Schedule, index: number, info: EmitInfo): Variant {
@@ -47,6 +47,7 @@ export function emitVariant(schedule: Schedule, index: number, info: EmitInfo): 
       name,
       role,
       pass,
+      directives: '',
       wgsl: text,
       entry: 'main',
       workgroup: [threads, 1, 1],
@@ -84,6 +85,8 @@ export function emitVariant(schedule: Schedule, index: number, info: EmitInfo): 
   if (hasSink && !single) add('sink', undefined, ROWS, (name) => emitSinkKernel(target, name));
   return {
     family: 'portable',
+    inputs: STORAGE_TYPES,
+    outputs: STORAGE_TYPES,
     schedule: index,
     kernels,
     features: [],

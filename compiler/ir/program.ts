@@ -2,13 +2,26 @@ import type { InputDeclaration, Mix, ParameterDeclaration, Pattern } from './edg
 import type { Schedule } from './schedule.js';
 import type { Expr } from './expr.js';
 
+/** How the numbers of q, k, v and out lie in memory; kernels compute in f32. */
+export type StorageType = 'f32' | 'f16' | 'bf16';
+
+export const STORAGE_TYPES: readonly StorageType[] = ['f32', 'f16', 'bf16'];
+
+/** What a kernel is compiled for: one type for q, k and v, and one for out. lse is always f32. */
+export interface StorageTypes {
+  readonly input: StorageType;
+  readonly output: StorageType;
+}
+
 /** A binding of a kernel: the shader's declaration and the runtime's bind group both come from this. */
 export interface Binding {
   readonly binding: number;
   readonly name: BindingName;
   readonly access: 'uniform' | 'read' | 'read_write';
-  /** WGSL type of the variable. */
+  /** WGSL type of the variable, the same for every storage type: `Quad` and `OutQuad` are named by a prelude. */
   readonly type: string;
+  /** Numbers in an element of the variable's array: 4 for array<Quad>. Strides and offsets are multiples of it. */
+  readonly components: number;
 }
 
 export type BindingName = 'shape' | 'q' | 'k' | 'v' | 'out' | 'lse' | 'tables' | 'plan' | 'parts';
@@ -23,7 +36,7 @@ export interface UniformField {
 export type UniformSource =
   /** Lengths are the most over the batch; each batch's own stand in `plan`. */
   | { readonly kind: 'shape'; readonly name: 'batch' | 'heads' | 'key_heads' | 'queries' | 'keys' | 'splits' }
-  /** Strides and offsets in elements of the binding's WGSL type. */
+  /** Strides and offsets in elements of the binding's array. */
   | {
       readonly kind: 'stride';
       readonly tensor: 'q' | 'k' | 'v' | 'out' | 'lse';
@@ -48,6 +61,9 @@ export interface Kernel {
   readonly role: 'initialise' | 'tiles' | 'decode' | 'merge' | 'gather' | 'sink';
   /** The pass that it runs (tiles, decode, merge, gather). */
   readonly pass: number | undefined;
+  /** `enable …;`, `requires …;` and `diagnostic(…);` lines, which come before all else; '' for none. */
+  readonly directives: string;
+  /** Without directives and preludes: `shaderText` gives what a device compiles. */
   readonly wgsl: string;
   readonly entry: string;
   readonly workgroup: readonly [number, number, number];
@@ -57,9 +73,23 @@ export interface Kernel {
   readonly uniforms: readonly UniformField[];
 }
 
+/** Kinds of kernels: plain f32 arithmetic; subgroups; subgroup matrices. */
+export type Family = 'portable' | 'subgroup' | 'matrix';
+
+/** Text before a kernel's own that defines what its storage types are, by type. */
+export interface Preludes {
+  /** `Quad` (four numbers of q, k or v) and `read_quad(x: Quad) -> vec4<f32>`. */
+  readonly inputs: Readonly<Record<StorageType, string>>;
+  /** `OutQuad` (four numbers of out), `read_out(x: OutQuad) -> vec4<f32>`, `write_out(x: vec4<f32>) -> OutQuad`. */
+  readonly outputs: Readonly<Record<StorageType, string>>;
+}
+
 /** A schedule printed for one family of kernels. */
 export interface Variant {
-  readonly family: 'portable';
+  readonly family: Family;
+  /** Storage types that its kernels can be compiled for: of q, k and v, and of out. */
+  readonly inputs: readonly StorageType[];
+  readonly outputs: readonly StorageType[];
   /** Index into `Program.schedules`. */
   readonly schedule: number;
   readonly kernels: readonly Kernel[];
@@ -75,7 +105,7 @@ export interface Variant {
  */
 export interface Program {
   readonly format: 'attnc-program';
-  readonly version: 1;
+  readonly version: 2;
   readonly name: string;
   readonly doc: string | undefined;
   /** Head sizes of q and k, and of v. */
@@ -89,6 +119,7 @@ export interface Program {
   readonly mix: Mix;
   readonly schedules: readonly Schedule[];
   readonly variants: readonly Variant[];
+  readonly preludes: Preludes;
   /** Largest number of keys for which every integer stays in 32 bits, with parameters at their present values. */
   readonly maxLength: number;
 }

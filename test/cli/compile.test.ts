@@ -2,6 +2,7 @@
 import { readdirSync, readFileSync } from 'node:fs';
 import test from 'ava';
 import { unpackProgram } from '../../compiler/index.js';
+import { shaderText } from '../../compiler/ir/shader-text.js';
 import { attnc, scratch } from './harness.js';
 
 const longformer = 'samples/longformer.attn';
@@ -68,7 +69,9 @@ test('compile -o: the program and its kernels as files', async (t) => {
     names.map((n) => file(`a/b/${n}`)),
   );
   const program = unpackProgram(readFileSync(file('a/b/longformer.json'), 'utf8'));
-  const kernels = program.variants.flatMap((v) => v.kernels.map((k) => k.wgsl));
+  const kernels = program.variants.flatMap((v) =>
+    v.kernels.map((k) => shaderText(program, k, { input: 'f32', output: 'f32' })),
+  );
   const written = names.filter((n) => n.endsWith('.wgsl')).map((n) => readFileSync(file(`a/b/${n}`), 'utf8'));
   t.deepEqual(written.sort(), [...kernels].sort());
   const again = await attnc(['compile', longformer, '-o', file('a/b'), '--json']);

@@ -1,11 +1,11 @@
 // Every kernel of every schedule is valid WGSL within WebGPU's default limits, and reads well.
 
 import test from 'ava';
-import type { Kernel } from '../../compiler/ir/program.js';
 import { validateWgsl } from '../../runtime/node/index.js';
 import { floatLiteral, wgsl } from '../../compiler/emit/wgsl.js';
 import { CASES } from './patterns.js';
 import { programFor } from './programs.js';
+import { shadersOf, type ShaderOf } from './shaders.js';
 
 /** Bytes of workgroup memory that the declarations take. */
 function workgroupBytes(wgsl: string): number {
@@ -26,19 +26,20 @@ function workgroupBytes(wgsl: string): number {
   return bytes;
 }
 
-async function problems(kernel: Kernel): Promise<readonly string[]> {
-  const found = await validateWgsl(kernel.wgsl, { features: [], entryPoints: [kernel.entry] });
+async function problems({ kernel, code, types }: ShaderOf): Promise<readonly string[]> {
+  const found = await validateWgsl(code, { features: [], entryPoints: [kernel.entry] });
   return found.map((m) => {
-    const line = kernel.wgsl.split('\n')[m.line - 1] ?? '';
-    return `${kernel.name}:${m.line}:${m.column} ${m.message} in ${line}`;
+    const line = code.split('\n')[m.line - 1] ?? '';
+    return `${kernel.name} (${types}):${m.line}:${m.column} ${m.message} in ${line}`;
   });
 }
 
 for (const { pattern } of CASES) {
   test(`valid within the default limits: ${pattern.name}`, async (t) => {
-    for (const variant of programFor(pattern, 24, 72).variants) {
+    const program = programFor(pattern, 24, 72);
+    for (const shader of shadersOf(program)) t.deepEqual(await problems(shader), []);
+    for (const variant of program.variants) {
       for (const kernel of variant.kernels) {
-        t.deepEqual(await problems(kernel), []);
         t.true(workgroupBytes(kernel.wgsl) <= 16384, `${kernel.name}: ${workgroupBytes(kernel.wgsl)} bytes`);
         t.notRegex(kernel.wgsl, / $/m);
         t.notRegex(kernel.wgsl, /\n\n\n|undefined|\[object/);
@@ -55,11 +56,12 @@ test('every head size is valid and fits', async (t) => {
   // Two passes: the second one merges.
   const twice = CASES.find((c) => c.pattern.name === 'longnet of odd rates')?.pattern ?? CASES[0].pattern;
   for (let dim = 16; dim <= 256; dim += 8) {
-    const { variants } = programFor(twice, dim, 272 - dim);
-    t.true(variants[0].kernels.length > 1);
-    for (const kernel of variants[0].kernels) {
-      t.deepEqual(await problems(kernel), []);
-      t.true(workgroupBytes(kernel.wgsl) <= 16384);
+    const program = programFor(twice, dim, 272 - dim);
+    const [first] = program.variants;
+    t.true(first.kernels.length > 1);
+    for (const shader of shadersOf({ ...program, variants: [first] })) {
+      t.deepEqual(await problems(shader), []);
+      t.true(workgroupBytes(shader.code) <= 16384);
     }
   }
 });

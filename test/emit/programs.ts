@@ -1,6 +1,6 @@
 // Programs of given patterns, one variant for each way to schedule them.
 
-import { emitVariant } from '../../compiler/emit/index.js';
+import { emitVariant, PRELUDES } from '../../compiler/emit/index.js';
 import type { Pattern } from '../../compiler/ir/edges.js';
 import type { Program } from '../../compiler/ir/program.js';
 import { candidateSchedules } from '../../compiler/schedule/index.js';
@@ -9,7 +9,7 @@ export function programFor(pattern: Pattern, dim = 16, valueDim = dim): Program 
   const schedules = candidateSchedules(pattern);
   return {
     format: 'attnc-program',
-    version: 1,
+    version: 2,
     name: pattern.name,
     doc: undefined,
     dim,
@@ -21,6 +21,7 @@ export function programFor(pattern: Pattern, dim = 16, valueDim = dim): Program 
     mix: pattern.mix,
     schedules,
     variants: schedules.map((s, n) => emitVariant(s, n, { dim, valueDim, pattern })),
+    preludes: PRELUDES,
     maxLength: 2 ** 20,
   };
 }

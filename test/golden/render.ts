@@ -3,6 +3,7 @@ import { evaluatePairs, multiplicity, ruleConditions } from '../../compiler/ir/e
 import { planTiles } from '../../compiler/ir/plan.js';
 import type { Program } from '../../compiler/ir/program.js';
 import type { TilePass } from '../../compiler/ir/schedule.js';
+import { shaderText } from '../../compiler/ir/shader-text.js';
 import { baseOf } from '../../compiler/ir/shape.js';
 import { printSchedules } from '../../compiler/print/index.js';
 import type { GoldenCase, Settings, View } from './cases.js';
@@ -144,7 +145,7 @@ function shaders(program: Program): string {
     v.kernels.map((k) => {
       const { name } = program.schedules[v.schedule];
       const pass = k.pass === undefined ? '' : `, pass ${k.pass + 1}`;
-      return `// ==== ${k.name}: ${k.role}, ${v.family}, schedule ${name}${pass} ====\n\n${k.wgsl.trimEnd()}\n`;
+      return `// ==== ${k.name}: ${k.role}, ${v.family}, schedule ${name}${pass} ====\n\n${shaderText(program, k, { input: 'f32', output: 'f32' }).trimEnd()}\n`;
     }),
   );
   return kernels.join('\n');

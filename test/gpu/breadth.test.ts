@@ -2,6 +2,7 @@ import test from 'ava';
 import fc from 'fast-check';
 import { checkSource } from '../../compiler/check/index.js';
 import { compile, compilePattern } from '../../compiler/compile.js';
+import { shaderText } from '../../compiler/ir/shader-text.js';
 import { hasErrors } from '../../grammar/diagnostics.js';
 import { fromNumbers, run } from '../../runtime/index.js';
 import { openDevice, validateWgsl, type OpenedDevice } from '../../runtime/node/index.js';
@@ -41,8 +42,10 @@ test.serial('the WGSL of every sample is valid', async (t) => {
       [64, 64],
       [HEAD_SIZES[n % HEAD_SIZES.length], HEAD_SIZES[(n * 5 + 11) % HEAD_SIZES.length]],
     ]) {
-      for (const kernel of compilePattern(pattern, { dim, valueDim }).variants.flatMap((v) => v.kernels)) {
-        const messages = await validateWgsl(kernel.wgsl, { entryPoints: [kernel.entry] });
+      const program = compilePattern(pattern, { dim, valueDim });
+      for (const kernel of program.variants.flatMap((v) => v.kernels)) {
+        const text = shaderText(program, kernel, { input: 'f32', output: 'f32' });
+        const messages = await validateWgsl(text, { entryPoints: [kernel.entry] });
         shaders++;
         t.deepEqual(messages, [], `${sample.pattern}, ${kernel.name}, ${dim} and ${valueDim}`);
       }

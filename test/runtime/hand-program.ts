@@ -16,7 +16,8 @@ import {
 } from '../../compiler/ir/build.js';
 import type { InputDeclaration, ParameterDeclaration, Pattern } from '../../compiler/ir/edges.js';
 import type { Expr } from '../../compiler/ir/expr.js';
-import type { Binding, Program, UniformField, Variant } from '../../compiler/ir/program.js';
+import type { Binding, Program, StorageType, UniformField, Variant } from '../../compiler/ir/program.js';
+import { PRELUDES } from '../../compiler/emit/index.js';
 import { makeSegment } from '../../compiler/ir/segment.js';
 import { rowsSpace } from '../../compiler/ir/space.js';
 
@@ -39,6 +40,8 @@ export interface HandOptions {
   readonly grid?: Pattern['grid'];
   readonly checks?: Pattern['checks'];
   readonly features?: readonly string[];
+  /** Storage types that its only variant claims to take. */
+  readonly types?: readonly StorageType[];
   readonly limits?: Readonly<Record<string, number>>;
   readonly maxLength?: number;
   readonly plan?: 'kernel' | 'host';
@@ -52,14 +55,14 @@ export function handProgram(options: HandOptions = {}): Program {
   const dim = options.dim ?? 16;
   const when = options.when ?? TRUE;
   const bindings: Binding[] = [
-    { binding: 0, name: 'shape', access: 'uniform', type: 'Shape' },
-    { binding: 1, name: 'q', access: 'read', type: 'array<vec4<f32>>' },
-    { binding: 2, name: 'k', access: 'read', type: 'array<vec4<f32>>' },
-    { binding: 3, name: 'v', access: 'read', type: 'array<vec4<f32>>' },
-    { binding: 4, name: 'out', access: 'read_write', type: 'array<vec4<f32>>' },
-    { binding: 5, name: 'lse', access: 'read_write', type: 'array<f32>' },
-    { binding: 6, name: 'tables', access: 'read', type: 'array<u32>' },
-    { binding: 7, name: 'plan', access: 'read', type: 'array<u32>' },
+    { binding: 0, name: 'shape', access: 'uniform', type: 'Shape', components: 1 },
+    { binding: 1, name: 'q', access: 'read', type: 'array<vec4<f32>>', components: 4 },
+    { binding: 2, name: 'k', access: 'read', type: 'array<vec4<f32>>', components: 4 },
+    { binding: 3, name: 'v', access: 'read', type: 'array<vec4<f32>>', components: 4 },
+    { binding: 4, name: 'out', access: 'read_write', type: 'array<vec4<f32>>', components: 4 },
+    { binding: 5, name: 'lse', access: 'read_write', type: 'array<f32>', components: 1 },
+    { binding: 6, name: 'tables', access: 'read', type: 'array<u32>', components: 1 },
+    { binding: 7, name: 'plan', access: 'read', type: 'array<u32>', components: 1 },
   ];
   const word = (name: string, source: UniformField['source']): UniformField => ({
     name,
@@ -100,12 +103,15 @@ export function handProgram(options: HandOptions = {}): Program {
   };
   const variant: Variant = {
     family: 'portable',
+    inputs: options.types ?? ['f32'],
+    outputs: options.types ?? ['f32'],
     schedule: 0,
     kernels: [
       {
         name: 'rows',
         role: 'tiles',
         pass: 0,
+        directives: '',
         wgsl: kernelText(bindings, uniforms, dim, options),
         entry: 'main',
         workgroup: [64, 1, 1],
@@ -119,7 +125,7 @@ export function handProgram(options: HandOptions = {}): Program {
   };
   return {
     format: 'attnc-program',
-    version: 1,
+    version: 2,
     name: pattern.name,
     doc: undefined,
     dim,
@@ -146,6 +152,7 @@ export function handProgram(options: HandOptions = {}): Program {
       },
     ],
     variants: [variant],
+    preludes: PRELUDES,
     maxLength: options.maxLength ?? 2 ** 24,
   };
 }
