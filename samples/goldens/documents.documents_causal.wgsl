@@ -1,5 +1,20 @@
 // ==== rows_tiles_0: tiles, portable, schedule rows, pass 1 ====
 
+// Four numbers of q, k or v: f32.
+alias Quad = vec4<f32>;
+fn read_quad(x: Quad) -> vec4<f32> {
+  return x;
+}
+
+// Four numbers of out: f32.
+alias OutQuad = vec4<f32>;
+fn read_out(x: OutQuad) -> vec4<f32> {
+  return x;
+}
+fn write_out(x: vec4<f32>) -> OutQuad {
+  return x;
+}
+
 // rows_tiles_0: attention over tiles of 64 queries and 64 keys.
 // Queries by rows.
 //   keys by rows: i -> j when doc[i] == doc[j]
@@ -44,10 +59,10 @@ struct Shape {
 }
 
 @group(0) @binding(0) var<uniform> shape: Shape;
-@group(0) @binding(1) var<storage, read> q: array<vec4<f32>>;
-@group(0) @binding(2) var<storage, read> k: array<vec4<f32>>;
-@group(0) @binding(3) var<storage, read> v: array<vec4<f32>>;
-@group(0) @binding(4) var<storage, read_write> out: array<vec4<f32>>;
+@group(0) @binding(1) var<storage, read> q: array<Quad>;
+@group(0) @binding(2) var<storage, read> k: array<Quad>;
+@group(0) @binding(3) var<storage, read> v: array<Quad>;
+@group(0) @binding(4) var<storage, read_write> out: array<OutQuad>;
 @group(0) @binding(5) var<storage, read_write> lse: array<u32>;
 @group(0) @binding(6) var<storage, read> tables: array<u32>;
 @group(0) @binding(7) var<storage, read> plan: array<u32>;
@@ -166,20 +181,58 @@ fn main(
     atomicStore(&poisoned[thread], 0u);
   }
   clear_flags();
-  // Runs of key tiles that the host planned: segment and kind, first tile, how many.
-  let plan_row = shape.offsets
-    + (plan_entry(at) * shape.classes + u32(at.residue)) * shape.tiles + at.tile;
-  let last_run = plan[plan_row + 1u];
-  for (var run = plan[plan_row]; run < last_run; run++) {
-    let entry = shape.runs + 3u * run;
-    let kind = plan[entry];
-    let first = i32(plan[entry + 1u]);
-    let count = plan[entry + 2u];
-    for (var n = 0u; n < count; n++) {
-      attend_tile(at, kind >> 1u, first + i32(n), (kind & 1u) == 0u);
-    }
+  var cursor = first_tile(at);
+  for (var next = next_tile(at, &cursor); next.kind != NO_PAIR; next = next_tile(at, &cursor)) {
+    attend_tile(at, next.segment, next.tile, next.kind == SOME_PAIRS);
   }
   store_rows(at);
+}
+
+const NO_PAIR = 0u;
+const SOME_PAIRS = 1u;
+const EVERY_PAIR = 2u;
+// A tile of a segment's keys, and which of its pairs with the query tile are edges.
+struct Tile {
+  segment: u32,
+  tile: i32,
+  kind: u32,
+}
+const NO_TILE = Tile(0u, 0, NO_PAIR);
+
+// Where a workgroup stands in its row of the plan: the run that comes next, and tile n of the present one.
+struct Cursor {
+  run: u32,
+  last_run: u32,
+  segment: u32,
+  kind: u32,
+  first: i32,
+  n: u32,
+  count: u32,
+}
+fn first_tile(at: Place) -> Cursor {
+  let row = shape.offsets
+    + (plan_entry(at) * shape.classes + u32(at.residue)) * shape.tiles + at.tile;
+  return Cursor(plan[row], plan[row + 1u], 0u, NO_PAIR, 0, 0u, 0u);
+}
+
+// Runs of key tiles that the host planned: segment and kind, first tile, how many.
+fn next_tile(at: Place, cursor: ptr<function, Cursor>) -> Tile {
+  while ((*cursor).n >= (*cursor).count) {
+    if ((*cursor).run >= (*cursor).last_run) {
+      return NO_TILE;
+    }
+    let entry = shape.runs + 3u * (*cursor).run;
+    let kind = plan[entry];
+    (*cursor).segment = kind >> 1u;
+    (*cursor).kind = select(SOME_PAIRS, EVERY_PAIR, (kind & 1u) != 0u);
+    (*cursor).first = i32(plan[entry + 1u]);
+    (*cursor).count = plan[entry + 2u];
+    (*cursor).n = 0u;
+    (*cursor).run += 1u;
+  }
+  let tile = (*cursor).first + i32((*cursor).n);
+  (*cursor).n += 1u;
+  return Tile((*cursor).segment, tile, (*cursor).kind);
 }
 
 // Index space rows: number of coordinates, and the position of coordinate v.
@@ -270,7 +323,7 @@ fn load_queries(at: Place, chunk: u32) {
   let column = 4u * chunk + part;
   var value = vec4<f32>();
   if (i >= 0) {
-    value = q[at.q_start + u32(i - at.base) * shape.q_row + column];
+    value = read_quad(q[at.q_start + u32(i - at.base) * shape.q_row + column]);
   }
   if (is_bad(value)) {
     value = vec4<f32>();
@@ -288,7 +341,7 @@ fn load_keys(at: Place, chunk: u32) {
   let column = 4u * chunk + part;
   var value = vec4<f32>();
   if (j >= 0) {
-    value = k[at.k_start + u32(j) * shape.k_row + column];
+    value = read_quad(k[at.k_start + u32(j) * shape.k_row + column]);
   }
   if (is_bad(value)) {
     value = vec4<f32>();
@@ -306,7 +359,7 @@ fn load_values(at: Place, part: u32, first_column: u32) {
   let column = first_column + (lane & 15u);
   var value = vec4<f32>();
   if (j >= 0) {
-    value = v[at.v_start + u32(j) * shape.v_row + column];
+    value = read_quad(v[at.v_start + u32(j) * shape.v_row + column]);
   }
   if (is_bad(value)) {
     value = vec4<f32>();
@@ -530,7 +583,7 @@ fn store_row(
   let share = select(0.0, 1.0 / total, found);
   let nan = vec4<f32>(bitcast<f32>(shape.nan));
   let row_start = at.out_start + row * shape.out_row;
-  out[row_start + column] = select(sums_0 * share, nan, is_nan);
+  out[row_start + column] = write_out(select(sums_0 * share, nan, is_nan));
   if (column == 0u) {
     let bits = select(NEGATIVE_INFINITY_BITS, bitcast<u32>(row_lse), found);
     lse[at.lse_start + row * shape.lse_row] = select(bits, NAN_BITS, is_nan);
@@ -553,6 +606,12 @@ fn table_doc(x0: i32) -> i32 {
 }
 
 // ==== rows_decode_0: decode, portable, schedule rows, pass 1 ====
+
+// Four numbers of q, k or v: f32.
+alias Quad = vec4<f32>;
+fn read_quad(x: Quad) -> vec4<f32> {
+  return x;
+}
 
 // rows_decode_0: attention over tiles of 16 queries and 64 keys, the keys in parts.
 // Queries by rows.
@@ -590,9 +649,9 @@ struct Shape {
 }
 
 @group(0) @binding(0) var<uniform> shape: Shape;
-@group(0) @binding(1) var<storage, read> q: array<vec4<f32>>;
-@group(0) @binding(2) var<storage, read> k: array<vec4<f32>>;
-@group(0) @binding(3) var<storage, read> v: array<vec4<f32>>;
+@group(0) @binding(1) var<storage, read> q: array<Quad>;
+@group(0) @binding(2) var<storage, read> k: array<Quad>;
+@group(0) @binding(3) var<storage, read> v: array<Quad>;
 @group(0) @binding(6) var<storage, read> tables: array<u32>;
 @group(0) @binding(7) var<storage, read> plan: array<u32>;
 @group(0) @binding(8) var<storage, read_write> parts: array<vec4<f32>>;
@@ -707,22 +766,61 @@ fn main(
     atomicStore(&poisoned[thread], 0u);
   }
   clear_flags();
-  // Runs of key tiles that the host planned: segment and kind, first tile, how many.
-  let plan_row = shape.offsets
-    + (plan_entry(at) * shape.classes + u32(at.residue)) * shape.tiles + at.tile;
-  let last_run = plan[plan_row + 1u];
-  var visited = 0u;
-  for (var run = plan[plan_row]; run < last_run; run++) {
-    let entry = shape.runs + 3u * run;
-    let kind = plan[entry];
-    let first = i32(plan[entry + 1u]);
-    let count = plan[entry + 2u];
-    for (var n = (at.split + at.splits - visited % at.splits) % at.splits; n < count; n += at.splits) {
-      attend_tile(at, kind >> 1u, first + i32(n), (kind & 1u) == 0u);
-    }
-    visited += count;
+  var cursor = first_tile(at);
+  for (var next = next_tile(at, &cursor); next.kind != NO_PAIR; next = next_tile(at, &cursor)) {
+    attend_tile(at, next.segment, next.tile, next.kind == SOME_PAIRS);
   }
   store_parts(at, number);
+}
+
+const NO_PAIR = 0u;
+const SOME_PAIRS = 1u;
+const EVERY_PAIR = 2u;
+// A tile of a segment's keys, and which of its pairs with the query tile are edges.
+struct Tile {
+  segment: u32,
+  tile: i32,
+  kind: u32,
+}
+const NO_TILE = Tile(0u, 0, NO_PAIR);
+
+// Where a workgroup stands in its row of the plan: the run that comes next, and tile n of the present one.
+struct Cursor {
+  run: u32,
+  last_run: u32,
+  segment: u32,
+  kind: u32,
+  first: i32,
+  n: u32,
+  count: u32,
+  // Tiles of the runs before.
+  visited: u32,
+}
+fn first_tile(at: Place) -> Cursor {
+  let row = shape.offsets
+    + (plan_entry(at) * shape.classes + u32(at.residue)) * shape.tiles + at.tile;
+  return Cursor(plan[row], plan[row + 1u], 0u, NO_PAIR, 0, 0u, 0u, 0u);
+}
+
+// Runs of key tiles that the host planned: segment and kind, first tile, how many.
+fn next_tile(at: Place, cursor: ptr<function, Cursor>) -> Tile {
+  while ((*cursor).n >= (*cursor).count) {
+    if ((*cursor).run >= (*cursor).last_run) {
+      return NO_TILE;
+    }
+    let entry = shape.runs + 3u * (*cursor).run;
+    let kind = plan[entry];
+    (*cursor).visited += (*cursor).count;
+    (*cursor).segment = kind >> 1u;
+    (*cursor).kind = select(SOME_PAIRS, EVERY_PAIR, (kind & 1u) != 0u);
+    (*cursor).first = i32(plan[entry + 1u]);
+    (*cursor).count = plan[entry + 2u];
+    (*cursor).n = (at.split + at.splits - (*cursor).visited % at.splits) % at.splits;
+    (*cursor).run += 1u;
+  }
+  let tile = (*cursor).first + i32((*cursor).n);
+  (*cursor).n += at.splits;
+  return Tile((*cursor).segment, tile, (*cursor).kind);
 }
 
 // Index space rows: number of coordinates, and the position of coordinate v.
@@ -811,7 +909,7 @@ fn load_queries(at: Place, chunk: u32) {
     let column = 4u * chunk + part;
     var value = vec4<f32>();
     if (i >= 0) {
-      value = q[at.q_start + u32(i - at.base) * shape.q_row + column];
+      value = read_quad(q[at.q_start + u32(i - at.base) * shape.q_row + column]);
     }
     if (is_bad(value)) {
       value = vec4<f32>();
@@ -830,7 +928,7 @@ fn load_keys(at: Place, chunk: u32) {
   let column = 4u * chunk + part;
   var value = vec4<f32>();
   if (j >= 0) {
-    value = k[at.k_start + u32(j) * shape.k_row + column];
+    value = read_quad(k[at.k_start + u32(j) * shape.k_row + column]);
   }
   if (is_bad(value)) {
     value = vec4<f32>();
@@ -848,7 +946,7 @@ fn load_values(at: Place, part: u32, first_column: u32) {
   let column = first_column + (lane & 15u);
   var value = vec4<f32>();
   if (j >= 0) {
-    value = v[at.v_start + u32(j) * shape.v_row + column];
+    value = read_quad(v[at.v_start + u32(j) * shape.v_row + column]);
   }
   if (is_bad(value)) {
     value = vec4<f32>();
@@ -1040,6 +1138,15 @@ fn table_doc(x0: i32) -> i32 {
 
 // ==== rows_merge_0: merge, portable, schedule rows, pass 1 ====
 
+// Four numbers of out: f32.
+alias OutQuad = vec4<f32>;
+fn read_out(x: OutQuad) -> vec4<f32> {
+  return x;
+}
+fn write_out(x: vec4<f32>) -> OutQuad {
+  return x;
+}
+
 // rows_merge_0: merges the parts of the keys that a decoding kernel made.
 
 struct Shape {
@@ -1061,7 +1168,7 @@ struct Shape {
 }
 
 @group(0) @binding(0) var<uniform> shape: Shape;
-@group(0) @binding(4) var<storage, read_write> out: array<vec4<f32>>;
+@group(0) @binding(4) var<storage, read_write> out: array<OutQuad>;
 @group(0) @binding(5) var<storage, read_write> lse: array<u32>;
 @group(0) @binding(7) var<storage, read> plan: array<u32>;
 @group(0) @binding(8) var<storage, read> parts: array<vec4<f32>>;
@@ -1194,7 +1301,7 @@ fn store_row(
   let share = select(0.0, 1.0 / total, found);
   let nan = vec4<f32>(bitcast<f32>(shape.nan));
   let row_start = at.out_start + row * shape.out_row;
-  out[row_start + column] = select(sums_0 * share, nan, is_nan);
+  out[row_start + column] = write_out(select(sums_0 * share, nan, is_nan));
   if (column == 0u) {
     let bits = select(NEGATIVE_INFINITY_BITS, bitcast<u32>(row_lse), found);
     lse[at.lse_start + row * shape.lse_row] = select(bits, NAN_BITS, is_nan);

@@ -1,5 +1,20 @@
 // ==== own_gather_0: gather, portable, schedule own, pass 1 ====
 
+// Four numbers of q, k or v: f32.
+alias Quad = vec4<f32>;
+fn read_quad(x: Quad) -> vec4<f32> {
+  return x;
+}
+
+// Four numbers of out: f32.
+alias OutQuad = vec4<f32>;
+fn read_out(x: OutQuad) -> vec4<f32> {
+  return x;
+}
+fn write_out(x: vec4<f32>) -> OutQuad {
+  return x;
+}
+
 // own_gather_0: one query row a workgroup, over its own keys.
 // i -> j when bonds[i, j]
 
@@ -39,10 +54,10 @@ struct Shape {
 }
 
 @group(0) @binding(0) var<uniform> shape: Shape;
-@group(0) @binding(1) var<storage, read> q: array<vec4<f32>>;
-@group(0) @binding(2) var<storage, read> k: array<vec4<f32>>;
-@group(0) @binding(3) var<storage, read> v: array<vec4<f32>>;
-@group(0) @binding(4) var<storage, read_write> out: array<vec4<f32>>;
+@group(0) @binding(1) var<storage, read> q: array<Quad>;
+@group(0) @binding(2) var<storage, read> k: array<Quad>;
+@group(0) @binding(3) var<storage, read> v: array<Quad>;
+@group(0) @binding(4) var<storage, read_write> out: array<OutQuad>;
 @group(0) @binding(5) var<storage, read_write> lse: array<u32>;
 @group(0) @binding(6) var<storage, read> tables: array<u32>;
 @group(0) @binding(7) var<storage, read> plan: array<u32>;
@@ -222,7 +237,7 @@ fn score_neighbour(at: Place, i: i32, list: Neighbours, n: u32) -> Neighbour {
   var sum = vec4<f32>();
   var bad = atomicLoad(&bad_query) != 0u;
   for (var d = 0u; d < 16u; d++) {
-    let value = k[key + d];
+    let value = read_quad(k[key + d]);
     bad |= is_bad(value);
     sum += query[d] * value;
   }
@@ -252,7 +267,7 @@ fn is_bad(value: vec4<f32>) -> bool {
 }
 fn load_query(at: Place, thread: u32) {
   if (thread < 16u) {
-    let value = q[at.q_start + at.tile * shape.q_row + thread];
+    let value = read_quad(q[at.q_start + at.tile * shape.q_row + thread]);
     if (is_bad(value)) {
       atomicStore(&bad_query, 1u);
     }
@@ -260,7 +275,7 @@ fn load_query(at: Place, thread: u32) {
   }
 }
 fn load_value(at: Place, j: i32, column: u32) -> vec4<f32> {
-  let value = v[at.v_start + u32(j) * shape.v_row + column];
+  let value = read_quad(v[at.v_start + u32(j) * shape.v_row + column]);
   if (is_bad(value)) {
     atomicStore(&bad_values, 1u);
     return vec4<f32>();
@@ -288,7 +303,7 @@ fn store_row(
   let nan = vec4<f32>(bitcast<f32>(shape.nan));
   let row_start = at.out_start + row * shape.out_row;
   if (column < 16u) {
-    out[row_start + column] = select(sums_0 * share, nan, is_nan);
+    out[row_start + column] = write_out(select(sums_0 * share, nan, is_nan));
   }
   if (column == 0u) {
     let bits = select(NEGATIVE_INFINITY_BITS, bitcast<u32>(row_lse), found);

@@ -1,5 +1,20 @@
 // ==== rows_tiles_0: tiles, portable, schedule rows, pass 1 ====
 
+// Four numbers of q, k or v: f32.
+alias Quad = vec4<f32>;
+fn read_quad(x: Quad) -> vec4<f32> {
+  return x;
+}
+
+// Four numbers of out: f32.
+alias OutQuad = vec4<f32>;
+fn read_out(x: OutQuad) -> vec4<f32> {
+  return x;
+}
+fn write_out(x: vec4<f32>) -> OutQuad {
+  return x;
+}
+
 // rows_tiles_0: attention over tiles of 64 queries and 64 keys.
 // Queries by rows.
 //   keys by rows: local: i -> j when abs(i - j) <= window; readers: i -> j when j < globals; readees: i -> j when i < globals
@@ -40,10 +55,10 @@ struct Shape {
 }
 
 @group(0) @binding(0) var<uniform> shape: Shape;
-@group(0) @binding(1) var<storage, read> q: array<vec4<f32>>;
-@group(0) @binding(2) var<storage, read> k: array<vec4<f32>>;
-@group(0) @binding(3) var<storage, read> v: array<vec4<f32>>;
-@group(0) @binding(4) var<storage, read_write> out: array<vec4<f32>>;
+@group(0) @binding(1) var<storage, read> q: array<Quad>;
+@group(0) @binding(2) var<storage, read> k: array<Quad>;
+@group(0) @binding(3) var<storage, read> v: array<Quad>;
+@group(0) @binding(4) var<storage, read_write> out: array<OutQuad>;
 @group(0) @binding(5) var<storage, read_write> lse: array<u32>;
 @group(0) @binding(7) var<storage, read> plan: array<u32>;
 
@@ -162,23 +177,23 @@ fn main(
   }
   clear_flags();
   let box = query_box(at);
-  for (var piece = 0u; piece < 3u; piece++) {
-    let span = key_span(at, box, piece);
-    let segment = segment_of(piece);
-    let count = u32(max(span.last_0 - span.first_0 + 1, 0));
-    for (var n = 0u; n < count; n++) {
-      let tile = span.first_0 + i32(n);
-      if (seen_before(at, box, piece, tile)) {
-        continue;
-      }
-      let kind = tile_kind_0(at, box, tile);
-      if (kind != NO_PAIR) {
-        attend_tile(at, segment, tile, kind == SOME_PAIRS);
-      }
-    }
+  var cursor = Cursor(0u, 0u, 0u, Span(0, -1));
+  for (var next = next_tile(at, box, &cursor); next.kind != NO_PAIR; next = next_tile(at, box, &cursor)) {
+    attend_tile(at, next.segment, next.tile, next.kind == SOME_PAIRS);
   }
   store_rows(at);
 }
+
+const NO_PAIR = 0u;
+const SOME_PAIRS = 1u;
+const EVERY_PAIR = 2u;
+// A tile of a segment's keys, and which of its pairs with the query tile are edges.
+struct Tile {
+  segment: u32,
+  tile: i32,
+  kind: u32,
+}
+const NO_TILE = Tile(0u, 0, NO_PAIR);
 
 // First and last positions of a query tile.
 struct Box {
@@ -281,9 +296,41 @@ fn tile_kind_0(at: Place, box: Box, tile: i32) -> u32 {
   return select(SOME_PAIRS, EVERY_PAIR, end == first + 64 && (max(j_hi - box.lo, box.hi - j_lo) - shape.param_window <= 0 || j_hi - shape.param_globals < 0 || box.hi - shape.param_globals < 0));
 }
 
-const NO_PAIR = 0u;
-const SOME_PAIRS = 1u;
-const EVERY_PAIR = 2u;
+// Where a workgroup stands: the piece that comes next, and tile n of the present one.
+struct Cursor {
+  piece: u32,
+  n: u32,
+  count: u32,
+  span: Span,
+}
+
+fn next_tile(at: Place, box: Box, cursor: ptr<function, Cursor>) -> Tile {
+  loop {
+    while ((*cursor).n >= (*cursor).count) {
+      if ((*cursor).piece >= 3u) {
+        return NO_TILE;
+      }
+      let span = key_span(at, box, (*cursor).piece);
+      (*cursor).span = span;
+      (*cursor).count = u32(max(span.last_0 - span.first_0 + 1, 0));
+      (*cursor).n = 0u;
+      (*cursor).piece += 1u;
+    }
+    let piece = (*cursor).piece - 1u;
+    let span = (*cursor).span;
+    let n = (*cursor).n;
+    (*cursor).n += 1u;
+    let segment = segment_of(piece);
+    let tile = (*cursor).span.first_0 + i32(n);
+    if (seen_before(at, box, piece, tile)) {
+      continue;
+    }
+    let kind = tile_kind_0(at, box, tile);
+    if (kind != NO_PAIR) {
+      return Tile(segment, tile, kind);
+    }
+  }
+}
 
 // Index space rows: number of coordinates, and the position of coordinate v.
 fn query_size(at: Place) -> i32 {
@@ -373,7 +420,7 @@ fn load_queries(at: Place, chunk: u32) {
   let column = 4u * chunk + part;
   var value = vec4<f32>();
   if (i >= 0) {
-    value = q[at.q_start + u32(i - at.base) * shape.q_row + column];
+    value = read_quad(q[at.q_start + u32(i - at.base) * shape.q_row + column]);
   }
   if (is_bad(value)) {
     value = vec4<f32>();
@@ -391,7 +438,7 @@ fn load_keys(at: Place, chunk: u32) {
   let column = 4u * chunk + part;
   var value = vec4<f32>();
   if (j >= 0) {
-    value = k[at.k_start + u32(j) * shape.k_row + column];
+    value = read_quad(k[at.k_start + u32(j) * shape.k_row + column]);
   }
   if (is_bad(value)) {
     value = vec4<f32>();
@@ -409,7 +456,7 @@ fn load_values(at: Place, part: u32, first_column: u32) {
   let column = first_column + (lane & 15u);
   var value = vec4<f32>();
   if (j >= 0) {
-    value = v[at.v_start + u32(j) * shape.v_row + column];
+    value = read_quad(v[at.v_start + u32(j) * shape.v_row + column]);
   }
   if (is_bad(value)) {
     value = vec4<f32>();
@@ -635,7 +682,7 @@ fn store_row(
   let share = select(0.0, 1.0 / total, found);
   let nan = vec4<f32>(bitcast<f32>(shape.nan));
   let row_start = at.out_start + row * shape.out_row;
-  out[row_start + column] = select(sums_0 * share, nan, is_nan);
+  out[row_start + column] = write_out(select(sums_0 * share, nan, is_nan));
   if (column == 0u) {
     let bits = select(NEGATIVE_INFINITY_BITS, bitcast<u32>(row_lse), found);
     lse[at.lse_start + row * shape.lse_row] = select(bits, NAN_BITS, is_nan);
@@ -648,6 +695,12 @@ fn tile_of(coordinate: i32, extent: i32) -> i32 {
 }
 
 // ==== rows_decode_0: decode, portable, schedule rows, pass 1 ====
+
+// Four numbers of q, k or v: f32.
+alias Quad = vec4<f32>;
+fn read_quad(x: Quad) -> vec4<f32> {
+  return x;
+}
 
 // rows_decode_0: attention over tiles of 16 queries and 64 keys, the keys in parts.
 // Queries by rows.
@@ -681,9 +734,9 @@ struct Shape {
 }
 
 @group(0) @binding(0) var<uniform> shape: Shape;
-@group(0) @binding(1) var<storage, read> q: array<vec4<f32>>;
-@group(0) @binding(2) var<storage, read> k: array<vec4<f32>>;
-@group(0) @binding(3) var<storage, read> v: array<vec4<f32>>;
+@group(0) @binding(1) var<storage, read> q: array<Quad>;
+@group(0) @binding(2) var<storage, read> k: array<Quad>;
+@group(0) @binding(3) var<storage, read> v: array<Quad>;
 @group(0) @binding(7) var<storage, read> plan: array<u32>;
 @group(0) @binding(8) var<storage, read_write> parts: array<vec4<f32>>;
 
@@ -798,25 +851,23 @@ fn main(
   }
   clear_flags();
   let box = query_box(at);
-  var visited = 0u;
-  for (var piece = 0u; piece < 3u; piece++) {
-    let span = key_span(at, box, piece);
-    let segment = segment_of(piece);
-    let count = u32(max(span.last_0 - span.first_0 + 1, 0));
-    for (var n = (at.split + at.splits - visited % at.splits) % at.splits; n < count; n += at.splits) {
-      let tile = span.first_0 + i32(n);
-      if (seen_before(at, box, piece, tile)) {
-        continue;
-      }
-      let kind = tile_kind_0(at, box, tile);
-      if (kind != NO_PAIR) {
-        attend_tile(at, segment, tile, kind == SOME_PAIRS);
-      }
-    }
-    visited += count;
+  var cursor = Cursor(0u, 0u, 0u, 0u, Span(0, -1));
+  for (var next = next_tile(at, box, &cursor); next.kind != NO_PAIR; next = next_tile(at, box, &cursor)) {
+    attend_tile(at, next.segment, next.tile, next.kind == SOME_PAIRS);
   }
   store_parts(at, number);
 }
+
+const NO_PAIR = 0u;
+const SOME_PAIRS = 1u;
+const EVERY_PAIR = 2u;
+// A tile of a segment's keys, and which of its pairs with the query tile are edges.
+struct Tile {
+  segment: u32,
+  tile: i32,
+  kind: u32,
+}
+const NO_TILE = Tile(0u, 0, NO_PAIR);
 
 // First and last positions of a query tile.
 struct Box {
@@ -919,9 +970,44 @@ fn tile_kind_0(at: Place, box: Box, tile: i32) -> u32 {
   return select(SOME_PAIRS, EVERY_PAIR, end == first + 64 && (max(j_hi - box.lo, box.hi - j_lo) - shape.param_window <= 0 || j_hi - shape.param_globals < 0 || box.hi - shape.param_globals < 0));
 }
 
-const NO_PAIR = 0u;
-const SOME_PAIRS = 1u;
-const EVERY_PAIR = 2u;
+// Where a workgroup stands: the piece that comes next, and tile n of the present one.
+struct Cursor {
+  piece: u32,
+  n: u32,
+  count: u32,
+  // Tiles of the pieces before.
+  visited: u32,
+  span: Span,
+}
+
+fn next_tile(at: Place, box: Box, cursor: ptr<function, Cursor>) -> Tile {
+  loop {
+    while ((*cursor).n >= (*cursor).count) {
+      if ((*cursor).piece >= 3u) {
+        return NO_TILE;
+      }
+      let span = key_span(at, box, (*cursor).piece);
+      (*cursor).visited += (*cursor).count;
+      (*cursor).span = span;
+      (*cursor).count = u32(max(span.last_0 - span.first_0 + 1, 0));
+      (*cursor).n = (at.split + at.splits - (*cursor).visited % at.splits) % at.splits;
+      (*cursor).piece += 1u;
+    }
+    let piece = (*cursor).piece - 1u;
+    let span = (*cursor).span;
+    let n = (*cursor).n;
+    (*cursor).n += at.splits;
+    let segment = segment_of(piece);
+    let tile = (*cursor).span.first_0 + i32(n);
+    if (seen_before(at, box, piece, tile)) {
+      continue;
+    }
+    let kind = tile_kind_0(at, box, tile);
+    if (kind != NO_PAIR) {
+      return Tile(segment, tile, kind);
+    }
+  }
+}
 
 // Index space rows: number of coordinates, and the position of coordinate v.
 fn query_size(at: Place) -> i32 {
@@ -1009,7 +1095,7 @@ fn load_queries(at: Place, chunk: u32) {
     let column = 4u * chunk + part;
     var value = vec4<f32>();
     if (i >= 0) {
-      value = q[at.q_start + u32(i - at.base) * shape.q_row + column];
+      value = read_quad(q[at.q_start + u32(i - at.base) * shape.q_row + column]);
     }
     if (is_bad(value)) {
       value = vec4<f32>();
@@ -1028,7 +1114,7 @@ fn load_keys(at: Place, chunk: u32) {
   let column = 4u * chunk + part;
   var value = vec4<f32>();
   if (j >= 0) {
-    value = k[at.k_start + u32(j) * shape.k_row + column];
+    value = read_quad(k[at.k_start + u32(j) * shape.k_row + column]);
   }
   if (is_bad(value)) {
     value = vec4<f32>();
@@ -1046,7 +1132,7 @@ fn load_values(at: Place, part: u32, first_column: u32) {
   let column = first_column + (lane & 15u);
   var value = vec4<f32>();
   if (j >= 0) {
-    value = v[at.v_start + u32(j) * shape.v_row + column];
+    value = read_quad(v[at.v_start + u32(j) * shape.v_row + column]);
   }
   if (is_bad(value)) {
     value = vec4<f32>();
@@ -1230,6 +1316,15 @@ fn tile_of(coordinate: i32, extent: i32) -> i32 {
 
 // ==== rows_merge_0: merge, portable, schedule rows, pass 1 ====
 
+// Four numbers of out: f32.
+alias OutQuad = vec4<f32>;
+fn read_out(x: OutQuad) -> vec4<f32> {
+  return x;
+}
+fn write_out(x: vec4<f32>) -> OutQuad {
+  return x;
+}
+
 // rows_merge_0: merges the parts of the keys that a decoding kernel made.
 
 struct Shape {
@@ -1251,7 +1346,7 @@ struct Shape {
 }
 
 @group(0) @binding(0) var<uniform> shape: Shape;
-@group(0) @binding(4) var<storage, read_write> out: array<vec4<f32>>;
+@group(0) @binding(4) var<storage, read_write> out: array<OutQuad>;
 @group(0) @binding(5) var<storage, read_write> lse: array<u32>;
 @group(0) @binding(7) var<storage, read> plan: array<u32>;
 @group(0) @binding(8) var<storage, read> parts: array<vec4<f32>>;
@@ -1384,7 +1479,7 @@ fn store_row(
   let share = select(0.0, 1.0 / total, found);
   let nan = vec4<f32>(bitcast<f32>(shape.nan));
   let row_start = at.out_start + row * shape.out_row;
-  out[row_start + column] = select(sums_0 * share, nan, is_nan);
+  out[row_start + column] = write_out(select(sums_0 * share, nan, is_nan));
   if (column == 0u) {
     let bits = select(NEGATIVE_INFINITY_BITS, bitcast<u32>(row_lse), found);
     lse[at.lse_start + row * shape.lse_row] = select(bits, NAN_BITS, is_nan);
