@@ -1,4 +1,5 @@
 import { InvalidArgumentError, Option, type Command } from 'commander';
+import { STORAGE_TYPES } from '../compiler/ir/program.js';
 
 /** Options that several commands share, and what turns their texts into values. */
 
@@ -87,11 +88,10 @@ export const diagnosticsOption = (): Option =>
 export const jsonOption = (): Option => new Option('--json', 'print the result as JSON');
 
 export const dtypeOption = (): Option =>
-  new Option('--dtype <type>', 'element type of random tensors (default: f32)').choices([
-    'f32',
-    'f16',
-    'bf16',
-  ]);
+  new Option('--dtype <type>', 'element type of random tensors (default: f32)').choices(STORAGE_TYPES);
+
+export const outDtypeOption = (): Option =>
+  new Option('--out-dtype <type>', 'element type of out (default: f32); lse is f32').choices(STORAGE_TYPES);
 
 export function addPatternOptions(command: Command): Command {
   return command

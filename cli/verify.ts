@@ -1,13 +1,13 @@
+import type { StorageType, StorageTypes } from '../compiler/ir/program.js';
 import type { Precision, Comparison, Measure, Reference, RowIndex } from '../runtime/reference/index.js';
 import { compare, pickRows, reference, sampledReference, sampleRows } from '../runtime/reference/index.js';
 import { wrongShape, wrongType } from '../runtime/errors.js';
 import type { HostTensors } from '../runtime/bindings.js';
 import { run, type RunStats } from '../runtime/run.js';
-import { toFloat64, type Tensor } from '../runtime/tensor.js';
+import { toFloat32, toFloat64, type Tensor } from '../runtime/tensor.js';
 import { randomNumbers } from './random.js';
 import type { Session } from './session.js';
 import { tensorsOf, type Work } from './work.js';
-import type { DType } from '../runtime/tensor.js';
 
 /** One pattern run on a device, against the float64 oracle and against results that came with the tensors. */
 export interface Verification {
@@ -30,18 +30,28 @@ const ALL_ROWS = 2 ** 24;
 /** Rows of a sample, and milliseconds after which no more than the first few are looked at. */
 const SAMPLE = { most: 256, least: 16, patience: 5000 } as const;
 
+export interface VerifyOptions {
+  /** Check every row, however many there are. */
+  readonly all: boolean;
+  /** Of made-up tensors. */
+  readonly dtype: StorageType;
+  readonly out: StorageType;
+}
+
 export async function verify(
   session: Session,
   device: GPUDevice,
   work: Work,
-  options: { readonly all: boolean; readonly dtype: DType },
+  options: VerifyOptions,
 ): Promise<Verification> {
   const { program } = work;
   session.progress.step('making up tensors', program.name);
   const tensors = tensorsOf(work, options.dtype);
   const precision = precisionOf(tensors);
   session.progress.step('running', program.name);
-  const result = await run(device, program, tensors);
+  const result = await run(device, program, tensors, { out: options.out });
+  const out = toFloat32(result.out);
+  const types: StorageTypes = { input: precision, output: options.out };
 
   const { shape, queries, keys } = work.bound.binding;
   const totalRows = shape.heads * shape.queries.reduce((a, b) => a + b, 0);
@@ -51,13 +61,13 @@ export async function verify(
   const sizes = { heads: shape.heads, queries };
   const actual = rows
     ? {
-        out: pickRows(result.out.data, rows, { ...sizes, dim: expected.valueDim }),
+        out: pickRows(out, rows, { ...sizes, dim: expected.valueDim }),
         lse: pickRows(result.lse.data, rows, { ...sizes, dim: 1 }),
       }
-    : { out: result.out.data, lse: result.lse.data };
-  const oracle = compare(actual, expected, precision);
+    : { out, lse: result.lse.data };
+  const oracle = compare(actual, expected, types);
   const given = expectedFrom(work, expected);
-  const file = given && compare(given.actual(result.out.data, result.lse.data), given.reference, precision);
+  const file = given && compare(given.actual(out, result.lse.data), given.reference, types);
   return {
     pattern: program.name,
     precision,

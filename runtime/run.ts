@@ -19,7 +19,7 @@ export interface RunOptions<Out extends StorageType = StorageType> extends Choos
 
 export interface RunResult<Out extends StorageType = 'f32'> {
   /** [batch, heads, queries, valueDim]. Rows past a batch's length are 0. */
-  readonly out: TensorOf<Out>;
+  readonly out: Extract<Tensor, { readonly dtype: Out }>;
   /** [batch, heads, queries]; −∞ where a query has no edge. */
   readonly lse: TensorOf<'f32'>;
   readonly stats: RunStats;
@@ -39,7 +39,7 @@ interface Uploads {
   readonly v: Floats;
 }
 
-type Floats = { readonly [D in StorageType]: TensorOf<D> }[StorageType];
+type Floats = RunResult<StorageType>['out'];
 
 /**
  * Uploads, runs and reads back. q, k and v of one type are uploaded as they are; of mixed types they are widened to
@@ -123,7 +123,7 @@ async function execute<Out extends StorageType>(
   const { shape, queries, valueDim } = bound.binding;
   const outShape = [shape.batch, shape.heads, queries, valueDim];
   const lseShape = outShape.slice(0, 3);
-  const out = zeros(output, outShape, 'out');
+  const out = zeros(output, outShape, 'out') as RunResult<Out>['out'];
   const lse = tensor(
     'f32',
     lseShape,
@@ -147,7 +147,7 @@ async function execute<Out extends StorageType>(
       const encoded = encodeBound(encoder, prepared, bindings, bound, plan);
       releases.push(encoded.release);
       const reads = [
-        readback(arena, encoder, bindings.out, bytesOf(out as Tensor)),
+        readback(arena, encoder, bindings.out, bytesOf(out)),
         readback(arena, encoder, bindings.lse, bytesOf(lse)),
       ];
       device.queue.submit([encoder.finish()]);
@@ -210,7 +210,7 @@ function readback(
 }
 
 /** Rows past a batch's queries are not written by the kernels. */
-function clearPastLengths(out: TensorOf<StorageType>, lse: TensorOf<'f32'>, bound: Bound): void {
+function clearPastLengths(out: Floats, lse: TensorOf<'f32'>, bound: Bound): void {
   const { shape, queries, valueDim } = bound.binding;
   for (let b = 0; b < shape.batch; b++) {
     for (let h = 0; h < shape.heads && shape.queries[b] < queries; h++) {

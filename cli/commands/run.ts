@@ -3,8 +3,9 @@ import { stat } from 'node:fs/promises';
 import { Command } from 'commander';
 import { fileAccess, unsupportedFile, usageError } from '../../runtime/errors.js';
 import { writeTensors } from '../../runtime/files/node.js';
-import type { DType, Tensor } from '../../runtime/tensor.js';
-import type { RunResult } from '../../runtime/run.js';
+import type { StorageType } from '../../compiler/ir/program.js';
+import type { Tensor } from '../../runtime/tensor.js';
+import type { RunResult as ResultOf } from '../../runtime/run.js';
 import { action } from '../action.js';
 import { openFor } from '../device.js';
 import { checkDense } from '../fallback.js';
@@ -16,6 +17,7 @@ import {
   diagnosticsOption,
   dtypeOption,
   jsonOption,
+  outDtypeOption,
   type PatternOptions,
   type ShapeOptions,
 } from '../options.js';
@@ -24,9 +26,12 @@ import { STATUS, type DiagnosticsFormat, type Session } from '../session.js';
 import { count, listed, milliseconds, scaled } from '../text.js';
 import { patternSummary, prepareWork, readTask, shapeSummary, tensorsOf, type Work } from '../work.js';
 
+type RunResult = ResultOf<StorageType>;
+
 interface Options extends PatternOptions, ShapeOptions {
   readonly random?: boolean;
-  readonly dtype?: DType;
+  readonly dtype?: StorageType;
+  readonly outDtype?: StorageType;
   readonly output?: string;
   readonly device?: string;
   readonly allowDense?: boolean;
@@ -41,7 +46,7 @@ export function runCommand(session: Session): Command {
     .option('--random', 'make up q, k, v and missing tables; takes --length')
     .option('-o, --output <file>', 'write out and lse to this .safetensors file (.npy: out only)');
   addPatternOptions(command);
-  addShapeOptions(command).addOption(dtypeOption());
+  addShapeOptions(command).addOption(dtypeOption()).addOption(outDtypeOption());
   addDeviceOptions(command);
   return command
     .addOption(jsonOption())
@@ -57,7 +62,7 @@ export function runCommand(session: Session): Command {
 }
 
 async function run(session: Session, file: string, options: Options): Promise<number> {
-  if (options.output !== undefined) await checkOutput(options.output);
+  if (options.output !== undefined) await checkOutput(options.output, options.outDtype);
   if (!options.random && options.input === undefined) {
     throw usageError('there are no tensors to run on', 'give --input FILE, or --random --length N');
   }
@@ -79,7 +84,7 @@ async function run(session: Session, file: string, options: Options): Promise<nu
   try {
     session.progress.step('running', opened.name);
     const start = performance.now();
-    const result = await runOnDevice(opened.device, program, tensors);
+    const result = await runOnDevice(opened.device, program, tensors, { out: options.outDtype });
     const total = performance.now() - start;
     if (options.output !== undefined) await write(options.output, result, program.name);
     session.progress.clear();
@@ -91,7 +96,7 @@ async function run(session: Session, file: string, options: Options): Promise<nu
 }
 
 /** Before the work, not after it. */
-async function checkOutput(file: string): Promise<void> {
+async function checkOutput(file: string, dtype: StorageType | undefined): Promise<void> {
   const extension = extname(file).toLowerCase();
   if (extension !== '.safetensors' && extension !== '.npy') {
     throw unsupportedFile(
@@ -99,6 +104,9 @@ async function checkOutput(file: string): Promise<void> {
       'results are written as .safetensors or .npy',
       'choose one of these extensions',
     );
+  }
+  if (extension === '.npy' && dtype === 'bf16') {
+    throw unsupportedFile(file, 'numpy has no bf16', 'write a .safetensors file, or another --out-dtype');
   }
   const folder = await stat(dirname(file)).catch(() => undefined);
   if (!folder?.isDirectory()) throw fileAccess(file, 'there is no such folder');
@@ -150,7 +158,7 @@ function report(
     ['device', `${device.name}, ${device.kind}`],
     [
       'kernels',
-      `${stats.kernels.join(', ')} (${stats.family}, schedule ${stats.schedule}), ${count(stats.workgroups)} workgroups` +
+      `${stats.kernels.join(', ')} (${stats.family}${typesOf(stats)}, schedule ${stats.schedule}), ${count(stats.workgroups)} workgroups` +
         (stats.splits > 1 ? `, keys in ${stats.splits} parts` : ''),
     ],
     [
@@ -168,3 +176,7 @@ function report(
   ];
   session.io.stdout.write(listed(lines));
 }
+
+/** What the kernels read and write, where it isn't f32. */
+const typesOf = ({ input, output }: RunResult['stats']): string =>
+  input === 'f32' && output === 'f32' ? '' : `, ${input} to ${output}`;

@@ -1,5 +1,5 @@
 import { Command } from 'commander';
-import type { DType } from '../../runtime/tensor.js';
+import type { StorageType } from '../../compiler/ir/program.js';
 import { usageError } from '../../runtime/errors.js';
 import { action } from '../action.js';
 import { openFor } from '../device.js';
@@ -12,6 +12,7 @@ import {
   diagnosticsOption,
   dtypeOption,
   jsonOption,
+  outDtypeOption,
   type PatternOptions,
   type Settings,
   type ShapeOptions,
@@ -19,11 +20,12 @@ import {
 import { scheduleFor } from '../schedule.js';
 import { STATUS, type DiagnosticsFormat, type Session } from '../session.js';
 import { count, listed, milliseconds } from '../text.js';
-import type { Finding, Verification } from '../verify.js';
+import type { Finding, Verification, VerifyOptions } from '../verify.js';
 import { patternSummary, prepareWork, readTask, shapeSummary, type Task, type Work } from '../work.js';
 
 interface Options extends PatternOptions, ShapeOptions {
-  readonly dtype?: DType;
+  readonly dtype?: StorageType;
+  readonly outDtype?: StorageType;
   readonly all?: boolean;
   readonly device?: string;
   readonly allowDense?: boolean;
@@ -42,7 +44,7 @@ export function verifyCommand(session: Session): Command {
       'check every row, however long that takes (default: a sample of rows where there are many)',
     );
   addPatternOptions(command);
-  addShapeOptions(command).addOption(dtypeOption());
+  addShapeOptions(command).addOption(dtypeOption()).addOption(outDtypeOption());
   addDeviceOptions(command);
   return command
     .addOption(jsonOption())
@@ -103,7 +105,11 @@ async function verifyFile(session: Session, file: string, options: Options): Pro
         outcomes.push({ kind: 'failed', pattern: work });
         continue;
       }
-      const settings = { all: options.all === true, dtype: options.dtype ?? 'f32' } as const;
+      const settings: VerifyOptions = {
+        all: options.all === true,
+        dtype: options.dtype ?? 'f32',
+        out: options.outDtype ?? 'f32',
+      };
       const result = await verify(session, opened.device, work, settings);
       const findings = findingsOf(result, work);
       session.progress.clear();

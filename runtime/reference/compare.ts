@@ -1,8 +1,10 @@
+import type { StorageType, StorageTypes } from '../../compiler/ir/program.js';
 import type { Reference } from './reference.js';
 
 /** A result against the oracle, by the measures and tolerances of docs: whole tensor, worst row, lse. */
 
-export type Precision = 'f32' | 'f16' | 'bf16';
+/** Of q, k and v. */
+export type Precision = StorageType;
 
 export interface Tolerance {
   /** Relative, of `out`. */
@@ -11,12 +13,24 @@ export interface Tolerance {
   readonly lse: number;
 }
 
-/** Inputs' type; accumulation is float32. */
+/** By the inputs' type, for float32 results; accumulation is float32. */
 export const TOLERANCES: Readonly<Record<Precision, Tolerance>> = {
   f32: { out: 1e-5, lse: 1e-5 },
   f16: { out: 2e-3, lse: 1e-3 },
   bf16: { out: 1e-2, lse: 1e-3 },
 };
+
+/** The coarser of the two types decides about `out` (its own rounding is 2^-11 or 2^-8); `lse` is float32. */
+export function toleranceOf({ input, output }: StorageTypes): Tolerance {
+  return {
+    out: Math.max(TOLERANCES[input].out, TOLERANCES[output].out),
+    lse: TOLERANCES[input].lse,
+  };
+}
+
+/** Half of f16's smallest number, which any value may be off by; and what may become infinite in it. */
+const HALF_STEP: Readonly<Record<StorageType, number>> = { f32: 0, f16: 2 ** -25, bf16: 0 };
+const LARGEST: Readonly<Record<StorageType, number>> = { f32: Infinity, f16: 65504, bf16: Infinity };
 
 /** What float32 leaves of a large exponent, for each unit of the row's largest |score|. */
 export const SCORE_TERM = 1e-6;
@@ -55,8 +69,18 @@ export interface Comparison {
   readonly rows: number;
 }
 
-export function compare(actual: Actual, expected: Reference, precision: Precision = 'f32'): Comparison {
-  const tolerance = TOLERANCES[precision];
+/** @param types of q, k and v alone (`out` is then f32), or of both */
+export function compare(
+  actual: Actual,
+  expected: Reference,
+  types: Precision | StorageTypes = 'f32',
+): Comparison {
+  const { input, output } = typeof types === 'string' ? { input: types, output: 'f32' as const } : types;
+  const tolerance = toleranceOf({ input, output });
+  const largest = LARGEST[output] * (1 - tolerance.out);
+  /** Relative to the norm of so many values; what has no norm is compared absolutely. */
+  const floor = (values: number, norm: number): number =>
+    (HALF_STEP[output] * Math.sqrt(values)) / (norm < LEAST_NORM ** 2 ? 1 : Math.sqrt(norm));
   const dim = expected.valueDim;
   const rows = expected.lse.length;
   if (actual.out.length !== rows * dim || (actual.lse && actual.lse.length !== rows)) {
@@ -85,7 +109,7 @@ export function compare(actual: Actual, expected: Reference, precision: Precisio
       if (Number.isFinite(e) && Number.isFinite(a)) {
         error += (a - e) ** 2;
         norm += e ** 2;
-      } else if (Number.isFinite(e) ? !expected.tainted[row] : Number.isFinite(a)) {
+      } else if (Number.isFinite(e) ? !expected.tainted[row] && Math.abs(e) < largest : Number.isFinite(a)) {
         miss('out', row);
       }
     }
@@ -93,7 +117,7 @@ export function compare(actual: Actual, expected: Reference, precision: Precisio
     wholeNorm += norm;
     const measure = {
       error: norm < LEAST_NORM ** 2 ? Math.sqrt(error) : Math.sqrt(error / norm),
-      tolerance: tolerance.out + extra,
+      tolerance: tolerance.out + extra + floor(dim, norm),
       row,
     };
     if (isWorse(measure, worstRow)) worstRow = measure;
@@ -109,7 +133,7 @@ export function compare(actual: Actual, expected: Reference, precision: Precisio
   }
   const whole = {
     error: wholeNorm < LEAST_NORM ** 2 ? Math.sqrt(wholeError) : Math.sqrt(wholeError / wholeNorm),
-    tolerance: tolerance.out + SCORE_TERM * mostScore,
+    tolerance: tolerance.out + SCORE_TERM * mostScore + floor(rows * dim, wholeNorm),
     row: undefined,
   };
   const measures = actual.lse ? [whole, worstRow, lse] : [whole, worstRow];

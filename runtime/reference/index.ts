@@ -5,6 +5,7 @@ export {
   compare,
   pickRows,
   SCORE_TERM,
+  toleranceOf,
   TOLERANCES,
   type Actual,
   type Comparison,
