@@ -54,7 +54,7 @@ export function emitScores(
 }
 
 /** `keep(at, segment, i, j)`: is the pair an edge of the segment? */
-function emitKeep(shader: Shader, target: Target, segments: readonly Segment[]): readonly string[] {
+export function emitKeep(shader: Shader, target: Target, segments: readonly Segment[]): readonly string[] {
   const one = (s: Segment, name: string, parameters: string): string => wgsl`
     ${comment(s.sources.join('\n'))}
     fn ${name}(at: Place, ${parameters}i: i32, j: i32) -> bool {

@@ -1,0 +1,225 @@
+import type { TilePass } from '../ir/schedule.js';
+import { emitKeySwitch } from './key-places.js';
+import { commitTile, emitFetch, fetchTile, fetchVariables, stageQueries } from './matrix-loads.js';
+import { matrixLayout, type MatrixLayout, type MatrixTiling, type MatrixUnit } from './matrix-layout.js';
+import { addValues, scoreTile } from './matrix-products.js';
+import { emitMaskQuad, emitScoreQuad, updateSoftmax } from './matrix-softmax.js';
+import { storeParts, storeRows } from './matrix-store.js';
+import { emitPlace } from './place.js';
+import { emitKeep, scoreFunction } from './scores.js';
+import { createShader, type Shader } from './shader.js';
+import { emitSpace, keySpaceNames, QUERY_SPACE } from './spaces.js';
+import { emitReadBefore, emitStore, SPECIAL_VALUES } from './store.js';
+import type { Target } from './target.js';
+import { emitVisit } from './visit.js';
+import { comment, floatLiteral, lines, wgsl } from './wgsl.js';
+
+/**
+ * Flash attention with subgroup matrices (FlashAttention-2: queries and results stay in registers). Each subgroup has
+ * `blocks` × m query rows. Scores pass through workgroup memory, since the elements of a matrix cannot be read; the
+ * results in registers are rescaled only when a row's highest score has grown by more than 8 (in powers of two).
+ */
+
+export interface MatrixKernelOptions {
+  readonly name: string;
+  readonly unit: MatrixUnit;
+  readonly tiling: MatrixTiling;
+  readonly merge: boolean;
+  readonly sink: boolean;
+  /** Write partial results of a part of the keys instead. */
+  readonly split: boolean;
+}
+
+export const MATRIX_DIRECTIVES = [
+  'enable f16;',
+  'enable subgroups;',
+  'enable chromium_experimental_subgroup_matrix;',
+  'diagnostic(off, chromium.subgroup_matrix_uniformity);',
+  'diagnostic(off, subgroup_uniformity);',
+].join('\n');
+
+/** 16 bytes of f16. */
+const HALVES = { type: 'array<vec4<u32>>', components: 8 } as const;
+
+export function emitMatrixKernel(
+  target: Target,
+  pass: TilePass,
+  options: MatrixKernelOptions,
+): { readonly text: string; readonly shader: Shader; readonly threads: number } {
+  const shader = createShader({ types: { q: HALVES, k: HALVES, v: HALVES } });
+  const layout = matrixLayout(target, options.unit, options.tiling);
+  const { split, merge } = options;
+  const tensors = split ? (['q', 'k', 'v'] as const) : (['q', 'k', 'v', 'out', 'lse'] as const);
+  const place = emitPlace(shader, target, { by: 'tiles', rows: layout.rows, split, tensors });
+  const visit = emitVisit(shader, target, pass, split, layout.rows);
+  const main = emitMain(shader, target, pass, options, layout, visit);
+  const body = [
+    SPECIAL_VALUES,
+    constants(target),
+    memory(layout),
+    ...place,
+    main,
+    ...visit.functions,
+    ...emitSpace(shader, target, pass.queries, QUERY_SPACE, layout.rows),
+    ...pass.segments.flatMap((s, n) => emitSpace(shader, target, s.space, keySpaceNames(n), 64)),
+    emitKeySwitch(pass),
+    ...emitFetch(shader, layout),
+    ...emitKeep(shader, target, pass.segments),
+    ...(target.score ? [scoreFunction(shader, target), emitScoreQuad()] : []),
+    emitMaskQuad(target.score !== undefined),
+    ...(split
+      ? []
+      : [
+          ...(merge ? [emitReadBefore(shader)] : []),
+          ...emitStore(shader, target, {
+            merge,
+            sink: options.sink,
+            columns: layout.columns,
+            step: layout.sharers,
+          }),
+        ]),
+  ];
+  return {
+    text: shader.finish(comment(headerOf(pass, options, layout)), body),
+    shader,
+    threads: layout.threads,
+  };
+}
+
+function headerOf(pass: TilePass, options: MatrixKernelOptions, layout: MatrixLayout): string {
+  const segments = pass.segments.map((s) => `  keys by ${s.space.name}: ${s.sources.join('; ')}`);
+  const { m, n, k, lanes, subgroups, blocks } = layout;
+  return [
+    `${options.name}: attention over tiles of ${layout.rows} queries and ${layout.keys} keys${options.split ? ', the keys in parts' : ''},`,
+    `with f16 matrices of ${m} x ${n} x ${k}: ${subgroups} subgroups of ${lanes}, each with ${blocks} x ${m} rows.`,
+    `Queries by ${pass.queries.name}.`,
+    ...segments,
+  ].join('\n');
+}
+
+function constants(target: Target): string {
+  const factor = (target.score ? 1 : 1 / Math.sqrt(target.dim)) * Math.LOG2E;
+  return wgsl`
+    // From a ${target.score ? 'score' : 'dot product'} to powers of two.
+    const TO_LOG2 = ${floatLiteral(factor)};
+    const TO_LOG = ${floatLiteral(Math.LN2)};
+    // The reference of a row without an edge yet; every score that counts is higher.
+    const FLOOR = -1e37;
+    // Weights may grow to two to the power of this before results are rescaled (f16 holds 65504).
+    const SLACK = 8.0;`;
+}
+
+function memory(layout: MatrixLayout): string {
+  return wgsl`
+    // Keys and then values of the present tile, in pieces of 16 bytes.
+    const VALUES_AT = ${layout.valuesAt}u;
+    var<workgroup> staged: array<vec4<u32>, ${layout.staged}>;
+    // Each subgroup's own: scores (f32), then their weights (f16); results (f32) while they are rescaled or stored.
+    var<workgroup> scratch: array<vec4<u32>, ${layout.subgroups * layout.scratch}>;
+    // Positions of the keys; -1 where there is none.
+    var<workgroup> key_positions: array<i32, ${layout.keys}>;
+    // 0 and 1: keys with NaN or infinity in their values, as bits. RESCALE, CARE: 1 where results must be rescaled, or
+    // everything done again with care. (Each variable takes a multiple of 16 bytes, since matrices must be aligned.)
+    const RESCALE = 2u;
+    const CARE = 3u;
+    var<workgroup> flags: array<atomic<u32>, 4>;`;
+}
+
+function emitMain(
+  shader: Shader,
+  target: Target,
+  pass: TilePass,
+  options: MatrixKernelOptions,
+  layout: MatrixLayout,
+  visit: { readonly begin: string; readonly next: string },
+): string {
+  const { lanes, m, blocks, rows, parts } = layout;
+  const hasTile =
+    pass.queries.kind === 'grid'
+      ? ''
+      : wgsl`
+        // Classes and heads may have fewer tiles than the most.
+        if (i32(at.tile) * ${rows} >= ${QUERY_SPACE.size}(at)) {
+          return;
+        }`;
+  const each = (line: (b: number) => string): readonly string[] => lines(blocks, line);
+  const { sync } = syncOf(layout);
+  const advance =
+    parts === 1
+      ? `next = ${visit.next};`
+      : wgsl`
+        part = (part + 1u) % ${parts}u;
+        if (part == 0u) {
+          next = ${visit.next};
+        }`;
+  return wgsl`
+    @compute @workgroup_size(${layout.threads})
+    fn main(
+      @builtin(workgroup_id) group: vec3<u32>,
+      @builtin(num_workgroups) groups: vec3<u32>,
+      @builtin(local_invocation_index) thread: u32,
+      @builtin(subgroup_invocation_id) lane: u32,
+    ) {
+      let number = group.x + group.y * groups.x;
+      if (number >= place_count()) {
+        return;
+      }
+      let at = find_place(number);
+      ${hasTile}
+      // This subgroup's rows start at first_row and its scratch space at own; the lane shares row y with others, as x.
+      let subgroup = thread / ${lanes}u;
+      let first_row = subgroup * ${blocks * m}u;
+      let own = subgroup * ${layout.scratch}u;
+      let y = lane % ${m}u;
+      let x = lane / ${m}u;
+      ${each((b) => `let i_${b} = query_position(at, i32(at.tile), i32(first_row + ${b * m}u + y));`)}
+      ${stageQueries(shader, layout)}
+      if (thread == 0u) {
+        atomicStore(&flags[CARE], 0u);
+      }
+      // Again, with care, only if the results turn out to hold NaN or infinity.
+      var careful = false;
+      loop {
+        ${each(
+          (b) => wgsl`
+          // Of block ${b}: the power of two that weights are relative to, the lane's part of their sum, and the results.
+          var reference_${b} = FLOOR;
+          var total_${b} = 0.0;
+          var poisoned_${b} = false;
+          ${lines(layout.valueColumns, (n) => `var result_${b}_${n} = ${resultType(layout)}(0.0);`)}`,
+        )}
+        ${visit.begin}
+        var next = ${visit.next};
+        ${parts === 1 ? '' : 'var part = 0u;'}
+        ${layout.prefetch ? [fetchVariables(layout), fetchTile(shader, layout)] : ''}
+        while (next.kind != NO_PAIR) {
+          workgroupBarrier();
+          ${commitTile(shader, layout)}
+          workgroupBarrier();
+          let segment = next.segment;
+          let is_partial = next.kind == SOME_PAIRS;
+          ${advance}
+          ${
+            layout.prefetch
+              ? wgsl`
+                if (next.kind != NO_PAIR) {
+                  ${fetchTile(shader, layout)}
+                }`
+              : ''
+          }
+          ${scoreTile(layout)}
+          ${each((b) => updateSoftmax(layout, b, target.score !== undefined))}
+          ${addValues(layout)}
+        }
+        ${sync}
+        ${options.split ? storeParts(shader, layout) : storeRows(layout, options.merge)}
+      }
+    }`;
+}
+
+export const resultType = ({ m, n }: MatrixUnit): string => `subgroup_matrix_result<f32, ${n}, ${m}>`;
+
+/** What stands between lanes of a subgroup writing to scratch space and others reading it. */
+export function syncOf(layout: MatrixLayout): { readonly sync: string } {
+  return { sync: layout.lone ? '' : 'workgroupBarrier();' };
+}

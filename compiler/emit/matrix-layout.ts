@@ -1,0 +1,100 @@
+import type { Target } from './target.js';
+
+/** How a matrix kernel divides its work: which part of the tile each subgroup and lane has, and what lies where. */
+
+/** A configuration of subgroup matrices: f16 operands, f32 sums; the product of an m × k and a k × n matrix. */
+export interface MatrixUnit {
+  readonly m: number;
+  readonly n: number;
+  readonly k: number;
+  /** Size of the device's subgroups. */
+  readonly lanes: number;
+}
+
+export interface MatrixTiling {
+  /** Subgroups of a workgroup, and row blocks (of m query rows) of a subgroup. */
+  readonly subgroups: number;
+  readonly blocks: number;
+  /** Keys that are staged at once: a divisor of 64, a multiple of n and k. */
+  readonly keys: number;
+  /** Fetch the next keys and values into registers while computing on the present ones. */
+  readonly prefetch: boolean;
+  /**
+   * Subgroups exchange scores and weights between their own lanes without a workgroup barrier. Right only where a
+   * subgroup runs in lockstep and its accesses to workgroup memory stay in program order.
+   */
+  readonly lone: boolean;
+}
+
+export interface MatrixLayout extends MatrixUnit, MatrixTiling {
+  readonly rows: number;
+  readonly threads: number;
+  /** Matrices along the head dimension of q and k, along the keys (as products and as columns), along that of v. */
+  readonly dimSteps: number;
+  readonly keySteps: number;
+  readonly keyColumns: number;
+  readonly valueColumns: number;
+  /** 16-byte pieces of a staged row of k and v, and of a row of the tensors. */
+  readonly keyPieces: number;
+  readonly valuePieces: number;
+  readonly keyWidth: number;
+  readonly valueWidth: number;
+  /** Distances between rows, in 16-byte pieces: one more than needed, for the banks. */
+  readonly keyStride: number;
+  readonly valueStride: number;
+  readonly scoreStride: number;
+  readonly weightStride: number;
+  /** Pieces of the staged keys and values, and of the scratch space of a subgroup. */
+  readonly valuesAt: number;
+  readonly staged: number;
+  readonly scratch: number;
+  /** Lanes that share a row, and pairs of vec4s of scores that each has. */
+  readonly sharers: number;
+  readonly pairs: number;
+  /** vec4s of a result row that a lane stores. */
+  readonly columns: number;
+  /** Parts of a tile of 64 keys. */
+  readonly parts: number;
+}
+
+export function matrixLayout(target: Target, unit: MatrixUnit, tiling: MatrixTiling): MatrixLayout {
+  const { m, n, k, lanes } = unit;
+  const { subgroups, blocks, keys } = tiling;
+  const dimSteps = Math.ceil(target.dim / k);
+  const valueColumns = Math.ceil(target.valueDim / n);
+  const keyPieces = (dimSteps * k) / 8;
+  const valuePieces = (valueColumns * n) / 8;
+  const sharers = lanes / m;
+  const scoreStride = keys / 4 + 1;
+  const valuesAt = keys * (keyPieces + 1);
+  return {
+    ...unit,
+    ...tiling,
+    rows: subgroups * blocks * m,
+    threads: subgroups * lanes,
+    dimSteps,
+    keySteps: keys / k,
+    keyColumns: keys / n,
+    valueColumns,
+    keyPieces,
+    valuePieces,
+    keyWidth: target.dim / 8,
+    valueWidth: target.valueDim / 8,
+    keyStride: keyPieces + 1,
+    valueStride: valuePieces + 1,
+    scoreStride,
+    weightStride: keys / 8 + 1,
+    valuesAt,
+    staged: valuesAt + keys * (valuePieces + 1),
+    scratch: m * scoreStride,
+    sharers,
+    pairs: keys / 8 / sharers,
+    columns: Math.ceil((valueColumns * n) / 4 / sharers),
+    parts: 64 / keys,
+  };
+}
+
+/** Bytes of workgroup memory. */
+export function matrixBytes(layout: MatrixLayout): number {
+  return 16 * (layout.staged + layout.subgroups * layout.scratch) + 4 * layout.keys + 16;
+}

@@ -1,0 +1,192 @@
+import type { MatrixLayout } from './matrix-layout.js';
+import { rowStart } from './place.js';
+import type { Shader } from './shader.js';
+import { lines, wgsl } from './wgsl.js';
+
+/** Queries into registers, keys and values into workgroup memory: rows of any index space, 16 bytes at a time. */
+
+const leftType = ({ m, k }: MatrixLayout): string => `subgroup_matrix_left<f16, ${k}, ${m}>`;
+
+/** Statements that stage the queries, as many rows at a time as fit, and load each subgroup's own as matrices. */
+export function stageQueries(shader: Shader, layout: MatrixLayout): string {
+  const { rows, threads, keyPieces, keyStride, keyWidth, blocks, m, k, dimSteps } = layout;
+  const perRound = Math.min(rows, Math.floor(layout.staged / keyStride / (blocks * m)) * blocks * m);
+  const rounds = Math.ceil(rows / perRound);
+  const load = (b: number, d: number): string => {
+    const first = `first_row + ${b * m}u`;
+    return `query_${b}_${d} = subgroupMatrixLoad<${leftType(layout)}, row_major>(&staged, (${first}${rounds > 1 ? ` - first` : ''}) * ${keyStride}u + ${(d * k) / 8}u, ${keyStride}u);`;
+  };
+  const loads = lines(blocks, (b) => lines(dimSteps, (d) => load(b, d)).join('\n'));
+  const stage = (count: string): string => wgsl`
+    for (var n = thread; n < ${perRound * keyPieces}u; n += ${threads}u) {
+      let r = n / ${keyPieces}u;
+      let piece = n % ${keyPieces}u;
+      let i = query_position(at, i32(at.tile), i32(${count}));
+      var value = vec4<u32>();
+      if (i >= 0${keyWidth < keyPieces ? ` && piece < ${keyWidth}u` : ''}) {
+        value = ${shader.bind('q')}[${rowStart(shader, 'q', 'u32(i - at.base)')} + piece];
+      }
+      staged[r * ${keyStride}u + piece] = value;
+    }`;
+  const variables = lines(blocks, (b) =>
+    lines(dimSteps, (d) => `var query_${b}_${d}: ${leftType(layout)};`).join('\n'),
+  );
+  if (rounds === 1) {
+    return wgsl`
+      // The subgroup's queries, as matrices.
+      ${variables}
+      ${stage('r')}
+      workgroupBarrier();
+      ${loads}`;
+  }
+  return wgsl`
+    // The subgroup's queries, as matrices.
+    ${variables}
+    for (var first = 0u; first < ${rows}u; first += ${perRound}u) {
+      workgroupBarrier();
+      ${stage('first + r')}
+      workgroupBarrier();
+      if (first_row >= first && first_row < first + ${perRound}u) {
+        ${loads}
+      }
+    }`;
+}
+
+/** Pieces that each thread copies of the keys, and of the values. */
+const copies = (layout: MatrixLayout, pieces: number): number =>
+  Math.ceil((layout.keys * pieces) / layout.threads);
+
+/** Key and piece of a thread's copy number n. */
+function placeOf(layout: MatrixLayout, pieces: number, n: number): string {
+  const all = layout.keys * pieces;
+  const number = n === 0 ? 'thread' : `thread + ${n * layout.threads}u`;
+  const inside = (n + 1) * layout.threads <= all ? '' : `, ${number} < ${all}u`;
+  return inside;
+}
+
+/** Declares the registers in which the next keys and values wait. */
+export function fetchVariables(layout: MatrixLayout): string {
+  return [
+    ...lines(copies(layout, layout.keyPieces), (n) => `var key_${n}: vec4<u32>;`),
+    ...lines(copies(layout, layout.valuePieces), (n) => `var value_${n}: vec4<u32>;`),
+    ...lines(copies(layout, 1), (n) => `var position_${n} = -1;`),
+  ].join('\n');
+}
+
+interface Copy {
+  readonly name: string;
+  readonly number: string;
+  readonly guard: string | undefined;
+  readonly pieces: number;
+}
+
+function copiesOf(layout: MatrixLayout, kind: 'key' | 'value'): readonly Copy[] {
+  const pieces = kind === 'key' ? layout.keyPieces : layout.valuePieces;
+  return Array.from({ length: copies(layout, pieces) }, (_, n) => {
+    const number = n === 0 ? 'thread' : `thread + ${n * layout.threads}u`;
+    const guard = placeOf(layout, pieces, n) === '' ? undefined : `${number} < ${layout.keys * pieces}u`;
+    return { name: `${kind}_${n}`, number, guard, pieces };
+  });
+}
+
+const partOffset = (layout: MatrixLayout): string => (layout.parts === 1 ? '' : ` + part * ${layout.keys}u`);
+
+/** A statement for each key whose position the thread finds: its number among those, and in the tile. */
+function positions(layout: MatrixLayout, line: (n: number, r: string) => string): readonly string[] {
+  const { keys, threads } = layout;
+  return lines(copies(layout, 1), (n) => {
+    const r = n === 0 ? 'thread' : `thread + ${n * threads}u`;
+    return (n + 1) * threads <= keys ? line(n, r) : `if (${r} < ${keys}u) {\n  ${line(n, r)}\n}`;
+  });
+}
+
+/** Statements that read the keys and values of `next` into registers. */
+export function fetchTile(_shader: Shader, layout: MatrixLayout): string {
+  const same = layout.keyPieces === layout.valuePieces;
+  const values = copiesOf(layout, 'value');
+  const one = (copy: Copy, n: number): string => {
+    const call = (name: string, to: string): string =>
+      `${to} = load_${name}(at, j, (${copy.number}) % ${copy.pieces}u);`;
+    const kind = copy.name.startsWith('key') ? 'key' : 'value';
+    const body = wgsl`
+      let j = key_position(at, next.segment, next.tile, i32((${copy.number}) / ${copy.pieces}u${partOffset(layout)}));
+      ${call(kind, copy.name)}
+      ${kind === 'key' && same ? call('value', values[n].name) : ''}`;
+    return copy.guard
+      ? wgsl`
+        if (${copy.guard}) {
+          ${body}
+        }`
+      : wgsl`
+        {
+          ${body}
+        }`;
+  };
+  return wgsl`
+    ${positions(layout, (n, r) => `position_${n} = key_position(at, next.segment, next.tile, i32(${r}${partOffset(layout)}));`)}
+    ${copiesOf(layout, 'key').map(one)}
+    ${same ? '' : values.map(one)}`;
+}
+
+/** Statements that put the fetched keys and values into workgroup memory. */
+export function commitTile(shader: Shader, layout: MatrixLayout): string {
+  const clear = wgsl`
+    if (careful) {
+      if (thread < 2u) {
+        atomicStore(&flags[thread], 0u);
+      }
+      workgroupBarrier();
+    }
+    ${
+      layout.lone
+        ? ''
+        : wgsl`
+          if (thread == 0u) {
+            atomicStore(&flags[RESCALE], 0u);
+          }`
+    }`;
+  const write = (copy: Copy): string => {
+    const isKey = copy.name.startsWith('key');
+    const stride = isKey ? layout.keyStride : layout.valueStride;
+    const at = `((${copy.number}) / ${copy.pieces}u) * ${stride}u + (${copy.number}) % ${copy.pieces}u`;
+    const line = isKey
+      ? `staged[${at}] = ${copy.name};`
+      : `staged[VALUES_AT + ${at}] = checked_value(${copy.name}, (${copy.number}) / ${copy.pieces}u, careful);`;
+    return copy.guard ? `if (${copy.guard}) {\n  ${line}\n}` : line;
+  };
+  return wgsl`
+    ${clear}
+    ${layout.prefetch ? '' : [fetchVariables(layout), fetchTile(shader, layout)]}
+    ${positions(layout, (n, r) => `key_positions[${r}] = position_${n};`)}
+    ${copiesOf(layout, 'key').map(write)}
+    ${copiesOf(layout, 'value').map(write)}`;
+}
+
+/** Functions that read a piece of a row. */
+export function emitFetch(shader: Shader, layout: MatrixLayout): readonly string[] {
+  const load = (kind: 'key' | 'value', tensor: 'k' | 'v', width: number, pieces: number): string => wgsl`
+    // 8 numbers of a ${kind}'s row; 0 where there is none.
+    fn load_${kind}(at: Place, j: i32, piece: u32) -> vec4<u32> {
+      if (j < 0${width < pieces ? ` || piece >= ${width}u` : ''}) {
+        return vec4<u32>();
+      }
+      return ${shader.bind(tensor)}[${rowStart(shader, tensor, 'u32(j)')} + piece];
+    }`;
+  return [
+    load('key', 'k', layout.keyWidth, layout.keyPieces),
+    load('value', 'v', layout.valueWidth, layout.valuePieces),
+    wgsl`
+    // With care, a piece with NaN or infinity in it becomes 0, and its key is marked.
+    fn checked_value(value: vec4<u32>, key: u32, careful: bool) -> vec4<u32> {
+      if (careful) {
+        // Of a half with all bits of the exponent set, adding 1 to the exponent sets the sign.
+        let carried = (value & vec4<u32>(0x7c007c00u)) + vec4<u32>(0x04000400u);
+        if (any((carried & vec4<u32>(0x80008000u)) != vec4<u32>())) {
+          atomicOr(&flags[key >> 5u], 1u << (key & 31u));
+          return vec4<u32>();
+        }
+      }
+      return value;
+    }`,
+  ];
+}

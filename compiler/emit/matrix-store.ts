@@ -1,0 +1,122 @@
+import { syncOf } from './matrix-kernel.js';
+import type { MatrixLayout } from './matrix-layout.js';
+import type { Shader } from './shader.js';
+import { lines, wgsl } from './wgsl.js';
+
+/** The end of a matrix kernel: results from matrices to lanes, a look for NaN and infinity, and out to memory. */
+
+/** Results of block b in the lane's own vec4s `sum_B_C`: columns x + sharers · c. */
+function readResults(layout: MatrixLayout, b: number): string {
+  const { valueColumns, n, keys, sharers, scoreStride, columns, m } = layout;
+  const { sync } = syncOf(layout);
+  const perPart = keys / n;
+  const perLane = keys / 4 / sharers;
+  const parts = Math.ceil(valueColumns / perPart);
+  const shares: string[] = [];
+  for (let step = 1; step < sharers; step *= 2)
+    shares.push(`total_${b} += subgroupShuffleXor(total_${b}, ${m * step}u);`);
+  return wgsl`
+    ${shares}
+    ${lines(parts, (part) => {
+      const matrices = Array.from({ length: Math.min(perPart, valueColumns - part * perPart) }, (_, c) => c);
+      const mine = Array.from({ length: Math.min(perLane, columns - part * perLane) }, (_, c) => c);
+      return wgsl`
+        ${matrices.map((c) => `subgroupMatrixStore<row_major>(&scratch, own + ${(c * n) / 4}u, result_${b}_${part * perPart + c}, ${scoreStride}u);`)}
+        ${sync}
+        ${mine.map((c) => `let sum_${b}_${part * perLane + c} = bitcast<vec4<f32>>(scratch[own + y * ${scoreStride}u + x + ${sharers * c}u]);`)}
+        ${sync}`;
+    })}
+    var bits_${b} = bitcast<u32>(total_${b}) & INFINITY_BITS;
+    ${lines(columns, (c) => {
+      const bits = `(bitcast<vec4<u32>>(sum_${b}_${c}) & vec4<u32>(INFINITY_BITS))`;
+      return wgsl`
+        {
+          let bits = ${bits};
+          bits_${b} = max(bits_${b}, max(max(bits.x, bits.y), max(bits.z, bits.w)));
+        }`;
+    })}`;
+}
+
+/** Whatever a lane found is known to all of its row. */
+function sharePoison(layout: MatrixLayout, b: number): readonly string[] {
+  const out = [`var poison_${b} = select(0u, 1u, poisoned_${b});`];
+  for (let step = 1; step < layout.sharers; step *= 2)
+    out.push(`poison_${b} |= subgroupShuffleXor(poison_${b}, ${layout.m * step}u);`);
+  return out;
+}
+
+function careOrLeave(layout: MatrixLayout): string {
+  const any = lines(layout.blocks, (b) => `(i_${b} >= 0 && bits_${b} == INFINITY_BITS)`).join(' || ');
+  return wgsl`
+    if (!careful) {
+      if (${any}) {
+        atomicStore(&flags[CARE], 1u);
+      }
+      if (workgroupUniformLoad(&flags[CARE]) != 0u) {
+        careful = true;
+        continue;
+      }
+    }`;
+}
+
+export function storeRows(layout: MatrixLayout, merge: boolean): string {
+  const { blocks, columns } = layout;
+  const { sync } = syncOf(layout);
+  const sums = (b: number): string => lines(columns, (c) => `sum_${b}_${c}`).join(', ');
+  return wgsl`
+    ${lines(blocks, (b) => readResults(layout, b))}
+    ${careOrLeave(layout)}
+    ${lines(blocks, (b) => sharePoison(layout, b).join('\n'))}
+    ${
+      merge
+        ? [
+            '// Read by all lanes of a row before one of them writes.',
+            ...lines(
+              blocks,
+              (b) =>
+                wgsl`
+              var before_${b} = NEGATIVE_INFINITY_BITS;
+              if (i_${b} >= 0) {
+                before_${b} = lse_before(at, i_${b});
+              }`,
+            ),
+            sync,
+          ]
+        : ''
+    }
+    ${lines(
+      blocks,
+      (b) => wgsl`
+      if (i_${b} >= 0) {
+        store_row(at, i_${b}, reference_${b} * TO_LOG, total_${b}, poison_${b} != 0u, ${merge ? `before_${b}, ` : ''}x, ${sums(b)});
+      }`,
+    )}
+    break;`;
+}
+
+/** Partial results, as the merging kernel reads them. */
+export function storeParts(shader: Shader, layout: MatrixLayout): string {
+  const { blocks, columns, sharers, rows, m } = layout;
+  const parts = shader.bind('parts', 'read_write');
+  const width = 2 * layout.valueWidth;
+  const stores = (b: number): readonly string[] =>
+    lines(columns, (c) => {
+      const column = c === 0 ? 'x' : `x + ${sharers * c}u`;
+      const line = `${parts}[part_${b} + ${column}] = sum_${b}_${c};`;
+      return sharers * (c + 1) <= width ? line : `if (${column} < ${width}u) {\n  ${line}\n}`;
+    });
+  return wgsl`
+    ${lines(blocks, (b) => readResults(layout, b))}
+    ${careOrLeave(layout)}
+    ${lines(blocks, (b) => sharePoison(layout, b).join('\n'))}
+    ${lines(
+      blocks,
+      (b) => wgsl`
+      let part_${b} = (number * ${rows}u + first_row + ${b * m}u + y) * ${width + 1}u;
+      ${stores(b)}
+      if (x == 0u) {
+        parts[part_${b} + ${width}u] = vec4<f32>(reference_${b} * TO_LOG, total_${b}, f32(poison_${b}), 0.0);
+      }`,
+    )}
+    break;`;
+}
