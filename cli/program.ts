@@ -1,5 +1,6 @@
 import { existsSync, readFileSync } from 'node:fs';
 import { Command } from 'commander';
+import { benchCommand } from './commands/bench.js';
 import { checkCommand } from './commands/check.js';
 import { compileCommand } from './commands/compile.js';
 import { devicesCommand } from './commands/devices.js';
@@ -28,6 +29,7 @@ export function createProgram(session: Session): Command {
     drawCommand(session),
     runCommand(session),
     verifyCommand(session),
+    benchCommand(session),
     devicesCommand(session),
   ];
   for (const command of commands) program.addCommand(command);

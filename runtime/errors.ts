@@ -9,6 +9,7 @@ export const errorTable = {
   'limit-too-small': { code: 'ATTN4003', title: 'a limit of the device is too small' },
   'device-lost': { code: 'ATTN4004', title: 'the device was lost' },
   'out-of-memory': { code: 'ATTN4005', title: 'out of memory' },
+  'wrong-result': { code: 'ATTN4006', title: 'the result is wrong' },
   internal: { code: 'ATTN4099', title: 'a bug in attnc' },
   'wrong-shape': { code: 'ATTN4101', title: 'wrong shape' },
   'wrong-type': { code: 'ATTN4102', title: 'wrong element type' },
@@ -121,6 +122,13 @@ export function outOfMemory(what: string, bytes: number | undefined, cause?: unk
     help: 'use smaller tensors, or fewer at a time',
     details: { what, bytes },
     cause,
+  });
+}
+
+/** `why` is a clause: "out differs from the oracle by 0.5 in row 7, which may be 1e-5". */
+export function wrongResult(why: string): AttncError {
+  return new AttncError('wrong-result', why, {
+    help: 'no time is told of a wrong result; `attnc verify` looks closer, and it is a bug in attnc or the driver',
   });
 }
 

@@ -84,14 +84,14 @@ async function timeFenced(
   const finished = (): Promise<undefined> => untilLost(device, device.queue.onSubmittedWorkDone());
 
   // Every buffer once, before its time says anything.
+  const begun = performance.now();
   await submit(recordings.length);
   await finished();
-  const begun = performance.now();
-  let warm = 0;
+  let warm = recordings.length;
   let batch = 1;
   let each = Infinity;
   const least = options.warmUp ?? 300;
-  while (warm === 0 || performance.now() - begun < least) {
+  while (each === Infinity || performance.now() - begun < least) {
     const start = performance.now();
     await submit(batch);
     await finished();
@@ -99,7 +99,7 @@ async function timeFenced(
     warm += batch;
     batch = batchOf(each);
   }
-  const warmUp = { runs: warm + recordings.length, milliseconds: performance.now() - begun };
+  const warmUp = { runs: warm, milliseconds: performance.now() - begun };
   const wanted = Math.ceil((options.patience ?? 500) / each);
   const runs = Math.max(1, options.runs ?? Math.min(MOST, Math.max(FEWEST, wanted)));
 

@@ -1,0 +1,114 @@
+import type { Program, StorageType } from '../../compiler/ir/program.js';
+import type { Schedule } from '../../compiler/ir/schedule.js';
+import { bind, type Bound } from '../../runtime/bind.js';
+import type { Bindings, HostTensors } from '../../runtime/bindings.js';
+import { encodeBound, timed, type EncodeStats } from '../../runtime/encode.js';
+import { chooseVariant, planLaunches, type ChooseOptions } from '../../runtime/launches.js';
+import { choose, compileKernels } from '../../runtime/prepare.js';
+import type { RowIndex } from '../../runtime/reference/index.js';
+import { guarded } from '../../runtime/scopes.js';
+import {
+  record,
+  timeRuns,
+  type Recording,
+  type Timing,
+  type TimingOptions,
+} from '../../runtime/timing/index.js';
+import { createSets, readRows, storageType, type Rows } from './buffers.js';
+
+/** One program on one device: right on the rows looked at, then timed. */
+
+export interface Subject {
+  readonly program: Program;
+  /** q, k and v in the type in which they are stored. */
+  readonly tensors: HostTensors;
+  /** Type of out. */
+  readonly output: StorageType;
+  readonly choose: ChooseOptions;
+}
+
+export interface MeasureOptions {
+  /** Rows that `check` is given. */
+  readonly rows: readonly RowIndex[];
+  /** Throws if they are wrong: then nothing is timed, or what was timed is not told. Called before and after. */
+  readonly check: (rows: Rows) => void;
+  readonly timing?: TimingOptions;
+  /** Sets of buffers; as many as go past any cache if not given. */
+  readonly sets?: number | undefined;
+  readonly step?: (what: string) => void;
+}
+
+export interface Measured {
+  readonly timing: Timing;
+  readonly stats: EncodeStats;
+  readonly schedule: Schedule;
+  readonly bound: Bound;
+  /** Milliseconds in which the device's driver compiled the kernels. */
+  readonly compileMilliseconds: number;
+  readonly buffers: { readonly sets: number; readonly bytesASet: number };
+}
+
+export async function measure(
+  device: GPUDevice,
+  subject: Subject,
+  options: MeasureOptions,
+): Promise<Measured> {
+  const { program, tensors, output } = subject;
+  const prepared = choose(device, program);
+  const shapes = { q: tensors.q.shape, k: tensors.k.shape, v: tensors.v.shape };
+  const bound = bind(program, shapes, tensors);
+  const types = { input: storageType('q', tensors.q), output };
+  const variant = chooseVariant(prepared, bound, types, subject.choose);
+  options.step?.('planning');
+  const plan = timed(() => planLaunches(variant, bound, subject.choose));
+  options.step?.('compiling kernels');
+  const start = performance.now();
+  const kernels = plan.value.launches.map((l) => l.kernel);
+  await compileKernels(prepared, kernels, types);
+  const compileMilliseconds = performance.now() - start;
+
+  options.step?.('uploading');
+  const { shape, queries, valueDim } = bound.binding;
+  const outShape = [shape.batch, shape.heads, queries, valueDim];
+  const made = await createSets(device, tensors, output, outShape, options.sets);
+  const releases: (() => void)[] = [made.release];
+  try {
+    // Planned once, recorded once for each set: what is timed is the device's work alone.
+    let stats: EncodeStats | undefined;
+    const recordings = made.sets.map((set: Bindings): Recording =>
+      record((pass) => {
+        const encoded = encodeBound(pass, prepared, set, bound, plan);
+        releases.push(encoded.release);
+        stats ??= encoded.stats;
+      }),
+    );
+    options.step?.('running');
+    await runOnce(device, recordings[0]);
+    options.check(await readRows(device, made.sets[0], options.rows));
+    options.step?.('timing');
+    const timing = await timeRuns(device, recordings, options.timing);
+    // The other sets hold the same numbers, so their results are as good a witness.
+    options.check(await readRows(device, made.sets[made.sets.length - 1], options.rows));
+    return {
+      timing,
+      stats: stats as EncodeStats,
+      schedule: plan.value.schedule,
+      bound,
+      compileMilliseconds,
+      buffers: { sets: made.sets.length, bytesASet: made.bytesASet },
+    };
+  } finally {
+    for (const release of releases) release();
+  }
+}
+
+function runOnce(device: GPUDevice, recording: Recording): Promise<undefined> {
+  return guarded(device, () => {
+    const encoder = device.createCommandEncoder({ label: 'attnc first run' });
+    const pass = encoder.beginComputePass();
+    recording.replay(pass);
+    pass.end();
+    device.queue.submit([encoder.finish()]);
+    return device.queue.onSubmittedWorkDone();
+  });
+}
