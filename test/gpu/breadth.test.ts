@@ -2,11 +2,11 @@ import test from 'ava';
 import fc from 'fast-check';
 import { checkSource } from '../../compiler/check/index.js';
 import { compile, compilePattern } from '../../compiler/compile.js';
-import { shaderText } from '../../compiler/ir/shader-text.js';
 import { hasErrors } from '../../grammar/diagnostics.js';
 import { fromNumbers, run } from '../../runtime/index.js';
 import { openDevice, validateWgsl, type OpenedDevice } from '../../runtime/node/index.js';
 import { compare, reference } from '../../runtime/reference/index.js';
+import { shadersOf } from '../emit/shaders.js';
 import { lowerSample } from '../differential/problems.js';
 import { randomInputs, randomPattern } from '../property/generate.js';
 import { qkv } from '../runtime/data.js';
@@ -34,7 +34,7 @@ test.serial('every head size, with values of another, matches the oracle', async
   }
 });
 
-test.serial('the WGSL of every sample is valid', async (t) => {
+test.serial('the WGSL of every sample is valid, for every pair of storage types', async (t) => {
   let shaders = 0;
   for (const [n, sample] of SAMPLES.entries()) {
     const pattern = lowerSample(sample, sample.settings[0].set);
@@ -43,11 +43,10 @@ test.serial('the WGSL of every sample is valid', async (t) => {
       [HEAD_SIZES[n % HEAD_SIZES.length], HEAD_SIZES[(n * 5 + 11) % HEAD_SIZES.length]],
     ]) {
       const program = compilePattern(pattern, { dim, valueDim });
-      for (const kernel of program.variants.flatMap((v) => v.kernels)) {
-        const text = shaderText(program, kernel, { input: 'f32', output: 'f32' });
-        const messages = await validateWgsl(text, { entryPoints: [kernel.entry] });
+      for (const { kernel, code, types } of shadersOf(program)) {
+        const messages = await validateWgsl(code, { entryPoints: [kernel.entry] });
         shaders++;
-        t.deepEqual(messages, [], `${sample.pattern}, ${kernel.name}, ${dim} and ${valueDim}`);
+        t.deepEqual(messages, [], `${sample.pattern}, ${kernel.name}, ${types}, ${dim} and ${valueDim}`);
       }
     }
   }
