@@ -12,6 +12,7 @@ import { AttncError, internalError, limitTooSmall, missingFeature, usageError, w
 import { STAGE_COMPUTE } from './gpu-flags.js';
 import { guarded } from './scopes.js';
 import { noVariant, takes, typesText } from './storage.js';
+import { bytesPerElement } from './tensor.js';
 
 /** A kernel compiled on a device. */
 export interface Pipeline {
@@ -90,14 +91,21 @@ export function choose(device: GPUDevice, program: Program): Prepared {
 }
 
 /**
- * What to ask for when a device is made: the least that runs the program, on tensors of these shapes if they are given.
+ * What to ask for when a device is made: the least that runs the program, on tensors of these shapes (by name) if they
+ * are given, which are of these types.
  */
 export function requirements(
   program: Program,
   shapes: Readonly<Record<string, readonly number[]>> = {},
+  types: StorageTypes = { input: 'f32', output: 'f32' },
 ): { readonly features: readonly string[]; readonly limits: Readonly<Record<string, number>> } {
   const plain = program.variants.find((v) => v.features.length === 0) ?? program.variants[0];
-  const bytes = Math.max(0, ...Object.values(shapes).map((s) => 4 * s.reduce((a, b) => a * b, 1)));
+  const elementBytes = (name: string): number =>
+    name === 'lse' ? 4 : bytesPerElement[name === 'out' ? types.output : types.input];
+  const bytes = Math.max(
+    0,
+    ...Object.entries(shapes).map(([name, s]) => elementBytes(name) * s.reduce((a, b) => a * b, 1)),
+  );
   const limits: Record<string, number> = { ...plain?.limits };
   // Below WebGPU's defaults there is nothing to ask for.
   if (bytes > 128 * 2 ** 20) limits.maxStorageBufferBindingSize = bytes;
@@ -105,6 +113,7 @@ export function requirements(
   return { features: plain?.features ?? [], limits };
 }
 
+/** Why the device can't run a variant; undefined if it can. */
 export function lacking(device: GPUDevice, variant: Variant): AttncError | undefined {
   for (const feature of variant.features) {
     if (!device.features.has(feature)) return missingFeature(feature, [...device.features]);

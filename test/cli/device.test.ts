@@ -2,7 +2,7 @@
 import { readFileSync, writeFileSync } from 'node:fs';
 import test from 'ava';
 import { readSafetensors, writeSafetensors } from '../../runtime/files/index.js';
-import { tensor } from '../../runtime/tensor.js';
+import { fromNumbers, tensor, type Tensor } from '../../runtime/tensor.js';
 import { attnc, DEVICE, isTidy, scratch } from './harness.js';
 
 const small = ['--heads', '2', '--head-size', '16', '--device', DEVICE];
@@ -115,6 +115,45 @@ test.serial('verify: f16 and bf16 inputs have their own tolerances', async (t) =
     const { patterns } = JSON.parse(stdout) as { patterns: { findings: { tolerance: number }[] }[] };
     t.true(patterns[0].findings[0].tolerance >= tolerance);
   }
+});
+
+test.serial('--out-dtype: of what run writes, and of what verify checks', async (t) => {
+  const file = scratch(t);
+  const pattern = ['samples/dense.attn', '--pattern', 'causal', '--length', '70', ...small];
+  const out = async (type: string, ...more: string[]): Promise<Tensor> => {
+    const args = ['run', ...pattern, '--random', '--out-dtype', type, '-o', file(`${type}.safetensors`)];
+    const { status, stdout, stderr } = await attnc([...args, ...more]);
+    t.is(status, 0, stderr);
+    if (type !== 'f32') t.regex(stdout, new RegExp(`\\(portable, f32 to ${type}, schedule`));
+    const { tensors } = readSafetensors(readFileSync(file(`${type}.safetensors`)));
+    t.is(tensors.get('lse')?.dtype, 'f32');
+    return tensors.get('out') as Tensor;
+  };
+  const f32 = await out('f32');
+  for (const type of ['f16', 'bf16'] as const) {
+    const narrow = await out(type);
+    t.is(narrow.dtype, type);
+    // The kernels round what they would have written as f32.
+    t.deepEqual(narrow, fromNumbers(type, f32.shape, f32.data as Float32Array));
+  }
+  for (const [dtype, outDtype, tolerance] of [
+    ['f32', 'f16', 2e-3],
+    ['f16', 'bf16', 1e-2],
+    ['bf16', 'f32', 1e-2],
+  ] as const) {
+    const types = ['--dtype', dtype, '--out-dtype', outDtype];
+    const { status, stdout } = await attnc(['verify', ...pattern, ...types, '--json']);
+    t.is(status, 0, stdout);
+    const { patterns } = JSON.parse(stdout) as {
+      patterns: { findings: { tolerance: number }[]; stats: { input: string; output: string } }[];
+    };
+    const [{ findings, stats }] = patterns;
+    t.deepEqual([stats.input, stats.output], [dtype, outDtype]);
+    t.true(findings[0].tolerance >= tolerance && findings[0].tolerance < tolerance + 1e-4);
+  }
+  const npy = await attnc(['run', ...pattern, '--random', '--out-dtype', 'bf16', '-o', file('out.npy')]);
+  t.is(npy.status, 1);
+  t.regex(npy.stderr, /^attnc: error\[ATTN5002\]: .*out\.npy: numpy has no bf16; write a \.safetensors file/);
 });
 
 test.serial('verify: a sample of rows where there are many, and all with --all', async (t) => {

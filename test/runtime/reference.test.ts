@@ -16,7 +16,14 @@ import {
   ONE,
 } from '../../compiler/ir/build.js';
 import type { Pattern } from '../../compiler/ir/edges.js';
-import { compare, pickRows, reference, type RowIndex } from '../../runtime/reference/index.js';
+import {
+  compare,
+  pickRows,
+  reference,
+  toleranceOf,
+  type Reference,
+  type RowIndex,
+} from '../../runtime/reference/index.js';
 import { tensor } from '../../runtime/tensor.js';
 import { qkv } from './data.js';
 import { handProgram, I, J, windowProgram } from './hand-program.js';
@@ -212,6 +219,31 @@ test('the comparison sees one wrong row, one wrong lse, an edge too many', (t) =
 
   const more = reference(windowProgram().pattern, { ...tensors, parameters: { window: 9 } });
   t.false(compare({ out: more.out, lse: more.lse }, expected).pass);
+});
+
+test('tolerances: the coarser of the types, the steps of f16, and what it can only make infinite', (t) => {
+  t.deepEqual(toleranceOf({ input: 'f32', output: 'f32' }), { out: 1e-5, lse: 1e-5 });
+  t.deepEqual(toleranceOf({ input: 'f32', output: 'f16' }), { out: 2e-3, lse: 1e-5 });
+  t.deepEqual(toleranceOf({ input: 'f16', output: 'bf16' }), { out: 1e-2, lse: 1e-3 });
+  t.deepEqual(toleranceOf({ input: 'bf16', output: 'f16' }), { out: 1e-2, lse: 1e-3 });
+
+  const tensors = qkv({ queries: 1, dim: 4 });
+  const expected = (v: readonly number[]): Reference =>
+    reference(windowProgram({ dim: 4 }).pattern, {
+      ...tensors,
+      v: tensor('f32', [1, 1, 1, 4], Float32Array.from(v)),
+    });
+  const f16 = { input: 'f32', output: 'f16' } as const;
+  // Half a step of 2^-24 is as near as f16 gets to small numbers; a whole one is wrong.
+  const small = expected([2 ** -25, 2 ** -25, 2 ** -25, 2 ** -25]);
+  t.true(compare({ out: [0, 0, 0, 0] }, small, f16).pass);
+  t.false(compare({ out: [0, 0, 0, 0] }, small).pass);
+  t.false(compare({ out: [2 ** -23, 0, 0, 0] }, small, f16).pass);
+  const large = expected([1e5, 1, 65510, 65400]);
+  t.true(compare({ out: [Infinity, 1, 65504, 65408] }, large, f16).pass);
+  t.true(compare({ out: [Infinity, 1, Infinity, 65408] }, large, f16).pass);
+  t.is(compare({ out: [Infinity, Infinity, 65504, 65408] }, large, f16).misplaced, 1);
+  t.is(compare({ out: [Infinity, 1, 65504, 65408] }, large).misplaced, 1);
 });
 
 test('a row without an edge must be 0 and −∞', (t) => {

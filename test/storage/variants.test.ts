@@ -6,7 +6,14 @@ import type { Family, Program, StorageType, Variant } from '../../compiler/ir/pr
 import { shaderText } from '../../compiler/ir/shader-text.js';
 import { bind } from '../../runtime/bind.js';
 import { isAttncError, type ErrorKind } from '../../runtime/errors.js';
-import { encode, prepare, run, type Bindings, type TensorBinding } from '../../runtime/index.js';
+import {
+  encode,
+  prepare,
+  requirements,
+  run,
+  type Bindings,
+  type TensorBinding,
+} from '../../runtime/index.js';
 import { chooseVariant } from '../../runtime/launches.js';
 import { openDevice, type OpenedDevice } from '../../runtime/node/index.js';
 import { choose } from '../../runtime/prepare.js';
@@ -291,6 +298,16 @@ test.serial('each pair of types has pipelines of its own, compiled once', async 
   t.truthy(made);
   t.is(made?.get('f16/f32'), made?.get('bf16/f32'));
   t.not(made?.get('f16/f32'), made?.get('f16/f16'));
+});
+
+test('requirements count the bytes of each type', (t) => {
+  const shapes = { q: [1, 8, 65536, 128], out: [1, 8, 65536, 128], lse: [1, 8, 65536] };
+  const bytes = (input: StorageType, output: StorageType): number | undefined =>
+    requirements(dense, shapes, { input, output }).limits.maxStorageBufferBindingSize;
+  t.is(requirements(dense, shapes).limits.maxStorageBufferBindingSize, 2 ** 28);
+  t.is(bytes('f16', 'f32'), 2 ** 28);
+  t.is(bytes('f16', 'bf16'), undefined);
+  t.is(bytes('f32', 'f16'), 2 ** 28);
 });
 
 test('shaderText: directives, then the preludes that the kernel uses, then the kernel', (t) => {
