@@ -6,6 +6,7 @@ import { compileCommand } from './commands/compile.js';
 import { devicesCommand } from './commands/devices.js';
 import { drawCommand } from './commands/draw.js';
 import { explainCommand } from './commands/explain.js';
+import { exportCommand } from './commands/export.js';
 import { runCommand } from './commands/run.js';
 import { verifyCommand } from './commands/verify.js';
 import type { Session } from './session.js';
@@ -29,6 +30,7 @@ export function createProgram(session: Session): Command {
     drawCommand(session),
     runCommand(session),
     verifyCommand(session),
+    exportCommand(session),
     benchCommand(session),
     devicesCommand(session),
   ];

@@ -75,6 +75,9 @@ export const codes = {
   ATTN2073: 'float condition on both i and j',
   ATTN2074: 'more than one size to infer',
   ATTN2075: 'expression that is too deep',
+
+  // Exporting
+  ATTN3001: 'sample that FlexAttention cannot draw',
 } as const satisfies Readonly<Record<string, string>>;
 
 export type Code = keyof typeof codes;

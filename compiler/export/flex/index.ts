@@ -1,0 +1,1 @@
+export { exportFlex, type ExportedFlex } from './export-flex.js';

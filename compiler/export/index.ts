@@ -1,0 +1,1 @@
+export { exportFlex, type ExportedFlex } from './flex/index.js';
