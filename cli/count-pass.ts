@@ -30,6 +30,8 @@ export interface CountOptions {
   readonly most: number;
   /** Pairs to evaluate in partial tiles, in all; past it they are sampled. */
   readonly pairs: number;
+  /** Query rows of a tile, where kernels have others than `TILE`. */
+  readonly rows?: number | undefined;
   readonly step?: () => void;
 }
 
@@ -44,7 +46,7 @@ export function countTilePass(
   inputs: BoundInputs,
   options: CountOptions,
 ): PassCounts {
-  const planner = planTiles(pass, shape, inputs);
+  const planner = planTiles(pass, shape, inputs, options.rows);
   const keeps = pass.segments.map((s) => evaluatePairs([s.keep], shape, inputs));
   // What doesn't differ from head to head, or batch to batch, is counted once.
   const heads = planner.byHead ? shape.heads : 1;

@@ -93,7 +93,7 @@ export async function createSets(
   return { sets, bytesASet, release: () => arena.release() };
 }
 
-export function storageType(name: string, { dtype }: Tensor): StorageType {
+export function storageType(name: string, { dtype }: Pick<Tensor, 'dtype'>): StorageType {
   if (dtype === 'f32' || dtype === 'f16' || dtype === 'bf16') return dtype;
   throw wrongType(name, ['f32', 'f16', 'bf16'], dtype);
 }

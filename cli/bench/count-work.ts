@@ -28,18 +28,25 @@ const ROWS = 2 ** 20;
 /** Rows of gathers that are looked at for each of `most` in countPass. */
 const ROWS_A_TILE = 8;
 
-export function countWork(schedule: Schedule, bound: Bound, types: StorageTypes): WorkCounts {
+/** @param rowsOf query rows of a tile in the kernels of each pass; `TILE` if not given */
+export function countWork(
+  schedule: Schedule,
+  bound: Bound,
+  types: StorageTypes,
+  rowsOf: readonly (number | undefined)[] = [],
+): WorkCounts {
   const { shape, queries, keys, valueDim } = bound.binding;
   const inputs = bound.inputs.host;
   let needed = 0;
   let issued = 0;
   let exact = true;
-  for (const pass of schedule.passes) {
+  for (const [n, pass] of schedule.passes.entries()) {
     if (pass.kind === 'tiles') {
-      const found = countTilePass(pass, shape, inputs, COUNT);
+      const tileRows = rowsOf[n] ?? TILE;
+      const found = countTilePass(pass, shape, inputs, { ...COUNT, rows: tileRows });
       for (const s of found.segments) {
         needed += s.edges;
-        issued += (s.full + s.partial) * TILE * TILE;
+        issued += (s.full + s.partial) * TILE * tileRows;
       }
       exact &&= found.exact;
     } else {

@@ -1,10 +1,10 @@
 import type { Program, StorageType } from '../../compiler/ir/program.js';
 import type { Schedule } from '../../compiler/ir/schedule.js';
 import { bind, type Bound } from '../../runtime/bind.js';
-import type { Bindings, HostTensors } from '../../runtime/bindings.js';
-import { encodeBound, timed, type EncodeStats } from '../../runtime/encode.js';
-import { chooseVariant, planLaunches, type ChooseOptions } from '../../runtime/launches.js';
-import { choose, compileKernels } from '../../runtime/prepare.js';
+import type { Bindings, HostTensors, Settings } from '../../runtime/bindings.js';
+import { encodeBound, timed, type EncodeStats, type Timed } from '../../runtime/encode.js';
+import { chooseVariant, planLaunches, type Choice, type ChooseOptions } from '../../runtime/launches.js';
+import { choose, compileKernels, type Prepared } from '../../runtime/prepare.js';
 import type { RowIndex } from '../../runtime/reference/index.js';
 import { guarded } from '../../runtime/scopes.js';
 import {
@@ -14,6 +14,7 @@ import {
   type Timing,
   type TimingOptions,
 } from '../../runtime/timing/index.js';
+import type { Tensor } from '../../runtime/tensor.js';
 import { createSets, readRows, storageType, type Rows } from './buffers.js';
 
 /** One program on one device: right on the rows looked at, then timed. */
@@ -43,30 +44,49 @@ export interface Measured {
   readonly stats: EncodeStats;
   readonly schedule: Schedule;
   readonly bound: Bound;
+  /** Query rows of a tile in the kernels of each pass; undefined of gathers. */
+  readonly tileRows: readonly (number | undefined)[];
   /** Milliseconds in which the device's driver compiled the kernels. */
   readonly compileMilliseconds: number;
   readonly buffers: { readonly sets: number; readonly bytesASet: number };
 }
 
-export async function measure(
+/** A program that is ready to run: bound, planned, its kernels compiled (they are kept with the device). */
+interface Ready {
+  readonly prepared: Prepared;
+  readonly bound: Bound;
+  readonly plan: Timed<Choice>;
+  readonly compileMilliseconds: number;
+}
+
+/** What comes before any tensor. May be called ahead, for many programs at once, so that `measure` finds kernels ready. */
+export async function makeReady(
   device: GPUDevice,
-  subject: Subject,
-  options: MeasureOptions,
-): Promise<Measured> {
+  subject: Omit<Subject, 'tensors'> & { readonly tensors: Shapes },
+): Promise<Ready> {
   const { program, tensors, output } = subject;
   const prepared = choose(device, program);
   const shapes = { q: tensors.q.shape, k: tensors.k.shape, v: tensors.v.shape };
   const bound = bind(program, shapes, tensors);
   const types = { input: storageType('q', tensors.q), output };
   const variant = chooseVariant(prepared, bound, types, subject.choose);
-  options.step?.('planning');
   const plan = timed(() => planLaunches(variant, bound, subject.choose));
-  options.step?.('compiling kernels');
   const start = performance.now();
   const kernels = plan.value.launches.map((l) => l.kernel);
   await compileKernels(prepared, kernels, types);
-  const compileMilliseconds = performance.now() - start;
+  return { prepared, bound, plan, compileMilliseconds: performance.now() - start };
+}
 
+type Shapes = Settings & Readonly<Record<'q' | 'k' | 'v', Pick<Tensor, 'dtype' | 'shape'>>>;
+
+export async function measure(
+  device: GPUDevice,
+  subject: Subject,
+  options: MeasureOptions,
+): Promise<Measured> {
+  const { tensors, output } = subject;
+  options.step?.('planning and compiling kernels');
+  const { prepared, bound, plan, compileMilliseconds } = await makeReady(device, subject);
   options.step?.('uploading');
   const { shape, queries, valueDim } = bound.binding;
   const outShape = [shape.batch, shape.heads, queries, valueDim];
@@ -94,6 +114,11 @@ export async function measure(
       stats: stats as EncodeStats,
       schedule: plan.value.schedule,
       bound,
+      tileRows: plan.value.plans.map(
+        (p, n) =>
+          p &&
+          plan.value.launches.find((l) => l.kernel.pass === n && TILED.includes(l.kernel.role))?.kernel.rows,
+      ),
       compileMilliseconds,
       buffers: { sets: made.sets.length, bytesASet: made.bytesASet },
     };
@@ -101,6 +126,8 @@ export async function measure(
     for (const release of releases) release();
   }
 }
+
+const TILED: readonly string[] = ['tiles', 'decode'];
 
 function runOnce(device: GPUDevice, recording: Recording): Promise<undefined> {
   return guarded(device, () => {

@@ -1,6 +1,6 @@
 import { Command, InvalidArgumentError, Option } from 'commander';
 import { STORAGE_TYPES, type Family, type StorageType } from '../../compiler/ir/program.js';
-import { missingFeature, usageError, wrongShape } from '../../runtime/errors.js';
+import { usageError, wrongShape } from '../../runtime/errors.js';
 import { action } from '../action.js';
 import { checkDense } from '../fallback.js';
 import { load } from '../load.js';
@@ -125,14 +125,6 @@ async function bench(session: Session, file: string, options: Options): Promise<
     onProblem: (message) => session.note(`attnc: ${message}`),
   });
   try {
-    if (options.family !== undefined && !work.program.variants.some((v) => v.family === options.family)) {
-      const families = [...new Set(work.program.variants.map((v) => v.family))];
-      throw usageError(`the program has no ${options.family} kernels`, `it has ${families.join(', ')}`);
-    }
-    const needed = work.program.variants.filter((v) => v.family === options.family).at(0)?.features ?? [];
-    const lacks = needed.find((f) => !opened.device.features.has(f));
-    if (lacks !== undefined) throw missingFeature(lacks, [...opened.device.features]);
-
     const rows = sampleRows(shape, SAMPLE.most, randomNumbers(task.seed));
     const expected = sampledReference(work.program.pattern, tensors, rows, {
       ...SAMPLE,
@@ -160,7 +152,7 @@ async function bench(session: Session, file: string, options: Options): Promise<
       matrices: parts.matricesOf(opened.adapter),
     });
     session.progress.step('counting pairs');
-    const counts = parts.countWork(measured.schedule, measured.bound, types);
+    const counts = parts.countWork(measured.schedule, measured.bound, types, measured.tileRows);
     const report = {
       work,
       device: { name: opened.name, kind: opened.kind, why: opened.why },
