@@ -12,6 +12,7 @@ test.serial('devices: which one is taken and why, and all others', async (t) => 
   t.is(status, 0);
   t.regex(stdout, /^taken .+\nwhy .*was asked for/);
   t.regex(stdout, /limits .*maxBufferSize/);
+  t.regex(stdout, /toggles .*timestamp_quantization off/);
   const json = JSON.parse((await attnc(['devices', '--device', DEVICE, '--json'])).stdout) as {
     taken: { kind: string };
     devices: { kind: string }[];
