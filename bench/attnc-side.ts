@@ -11,8 +11,10 @@ import {
   matricesOf,
   measure,
   measureCeilings,
+  type Measured,
   type Rows,
   type Subject,
+  type WorkCounts,
 } from '../cli/bench/index.js';
 import { readJobs, readTables, writeOut, type Job } from './jobs.js';
 import { oneLine, tell } from './messages.js';
@@ -42,6 +44,9 @@ export interface OwnResult {
   readonly file: string;
 }
 
+/** Milliseconds in which the kernels of all rows should be compiled. */
+const COMPILE_PATIENCE = 60_000;
+
 const [folder, ...tasks] = process.argv.slice(2);
 const { jobs, device: asked, warmUp, patience } = readJobs(folder);
 const wanted = tasks.map((task) => {
@@ -51,6 +56,7 @@ const wanted = tasks.map((task) => {
   return { task, job, robust: robustness === 'on' };
 });
 
+const counted = new Map<string, WorkCounts>();
 const opened = new Map<boolean, OpenedDevice>();
 async function deviceFor(robustness: boolean): Promise<OpenedDevice> {
   const known = opened.get(robustness);
@@ -81,17 +87,22 @@ tell({
   },
 });
 
-// Kernels of all rows are compiled side by side before anything is timed.
+// Kernels of all rows are compiled side by side before anything is timed; what takes too long is waited for in its turn.
 const compiling = performance.now();
-await Promise.allSettled(
+const compiled = Promise.allSettled(
   wanted.map(async ({ job, robust }) => {
     const { device } = await deviceFor(robust);
     const shapes = shapesOf(job.row.shape);
     const bare = (name: 'q' | 'k' | 'v') => ({ dtype: job.row.dtype, shape: shapes[name] });
     const tensors = { q: bare('q'), k: bare('k'), v: bare('v'), inputs: readTables(folder, job) };
     await makeReady(device, { ...subjectOf(job), tensors });
+    tell({ kind: 'facts', facts: {} });
   }),
 );
+let timer: NodeJS.Timeout | undefined;
+const enough = new Promise((resolve) => (timer = setTimeout(resolve, COMPILE_PATIENCE)));
+await Promise.race([compiled, enough]);
+clearTimeout(timer);
 process.stderr.write(`kernels compiled in ${((performance.now() - compiling) / 1000).toFixed(1)} s\n`);
 
 let tensors: { readonly id: string; readonly value: Subject['tensors'] } | undefined;
@@ -114,6 +125,16 @@ for (const { close } of opened.values()) close();
 function subjectOf(job: Job): Omit<Subject, 'tensors'> {
   const { family, dtype } = job.row;
   return { program: compileRow(job.row), output: dtype, choose: { family } };
+}
+
+/** Counted once for both devices. */
+function countsOf({ row: { id, dtype } }: Job, { schedule, bound, tileRows }: Measured): WorkCounts {
+  const key = JSON.stringify([id, schedule.name, tileRows]);
+  const known = counted.get(key);
+  if (known) return known;
+  const made = countWork(schedule, bound, { input: dtype, output: dtype }, tileRows);
+  counted.set(key, made);
+  return made;
 }
 
 async function runRow(
@@ -148,7 +169,7 @@ async function runRow(
     },
   );
   const { timing, stats } = measured;
-  const counts = countWork(measured.schedule, measured.bound, types, measured.tileRows);
+  const counts = countsOf(job, measured);
   const { median, p10, p90 } = timing.time;
   return {
     milliseconds: { median, p10, p90 },

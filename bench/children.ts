@@ -11,7 +11,11 @@ export interface ChildCommand {
   readonly patience: number;
   /** What stands at the front of what it prints besides messages. */
   readonly name: string;
+  /** When the comparison must come to its end, by `performance.now()`. */
+  readonly deadline: number;
 }
+
+export const OUT_OF_TIME = 'left out: the comparison was out of time';
 
 export interface ChildResults {
   readonly results: ReadonlyMap<string, unknown>;
@@ -53,6 +57,7 @@ export async function runTasks(
     });
     left = left.filter((t) => !results.has(t) && !failures.has(t));
     if (left.length === 0) break;
+    if (end === OUT_OF_TIME) continue;
     // Died before its first task, or between two: what it would have begun next is held responsible.
     const guilty = current !== undefined && left.includes(current) ? current : left[0];
     failures.set(guilty, end);
@@ -69,7 +74,7 @@ function medianOf(result: unknown): string | undefined {
 
 /** How it ended, in words. */
 function runOnce(
-  { command, args, patience, name }: ChildCommand,
+  { command, args, patience, name, deadline }: ChildCommand,
   tasks: readonly string[],
   hear: (message: Message) => void,
 ): Promise<string> {
@@ -80,10 +85,15 @@ function runOnce(
     let last = '';
     const alive = (): void => {
       clearTimeout(timer);
-      timer = setTimeout(() => {
-        given = `given up after ${patience} s`;
-        child.kill('SIGKILL');
-      }, patience * 1000);
+      const left = deadline - performance.now();
+      const wait = Math.min(patience * 1000, left);
+      timer = setTimeout(
+        () => {
+          given = wait === left ? OUT_OF_TIME : `given up after ${patience} s without a word`;
+          child.kill('SIGKILL');
+        },
+        Math.max(0, wait),
+      );
     };
     alive();
     let rest = '';

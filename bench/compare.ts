@@ -68,6 +68,7 @@ async function compare(folder: string, options: Options): Promise<Results> {
   const date = new Date().toISOString();
   const root = packageRoot();
   const { rows, without, blocks, device, warmUp, patience } = options;
+  const deadline = begun + options.deadline;
   say(`tables of ${rows.length} rows`);
   const jobs = rows.map((row): Job => {
     const robust = !without.includes('robust') && row.goals.length > 0;
@@ -87,6 +88,7 @@ async function compare(folder: string, options: Options): Promise<Results> {
     args: [peers, mode, folder],
     patience: SILENCE[mode === 'prepare' ? 'prepare' : 'time'],
     name: mode === 'prepare' ? 'torch, preparing' : 'torch',
+    deadline,
   });
   const node = (name: 'attnc' | 'oracle' | 'onnx', ...args: readonly string[]) => ({
     command: process.execPath,
@@ -94,12 +96,13 @@ async function compare(folder: string, options: Options): Promise<Results> {
     args: ['--max-old-space-size=16384', script(`${name}-side.js`), folder, ...args],
     patience: SILENCE[name],
     name,
+    deadline,
   });
   const torchTasks = without.includes('torch') ? [] : tasksOf(jobs, TORCH);
   const compiled = torchTasks.filter((t) => COMPILED.some((p) => t.endsWith(`/${p}`)));
 
   // Nothing is timed here, so all of it may go on at once.
-  const atOnce = options.atOnce ?? Math.max(1, Math.floor(cpus().length / 2));
+  const atOnce = options.atOnce ?? Math.max(1, Math.floor((3 * cpus().length) / 4));
   const [oracle, prepared] = await Promise.all([
     runApart(
       node('oracle', String(ORACLE_PATIENCE)),

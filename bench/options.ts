@@ -16,6 +16,8 @@ export interface Options {
   readonly warmUp: number;
   readonly patience: number;
   readonly commit: string | undefined;
+  /** Milliseconds after which no more is begun and what runs is stopped. */
+  readonly deadline: number;
 }
 
 export const PARTS = ['torch', 'onnx', 'robust'] as const;
@@ -30,7 +32,8 @@ export const USAGE = `node dist/bench/compare.js [options]
   --device NAME    as attnc --device has it
   --python FILE    the Python that has torch (default: python3)
   --blocks LIST    block sizes that FlexAttention is tried with (default: 64,128)
-  --at-once N      processes that compile at the same time (default: half of the processors)
+  --at-once N      processes that compile at the same time (default: three quarters of the processors)
+  --deadline S     seconds after which nothing is begun any more and the tables are written (default: none)
   --warm-up MS     milliseconds of work before anything is timed (default: 300)
   --patience MS    milliseconds of timed work of each side and row (default: 400)
   --commit TEXT    what attnc was built from, where git cannot say
@@ -53,6 +56,7 @@ export function readOptions(args: readonly string[]): Options | 'help' | 'list' 
       'warm-up': { type: 'string', default: '300' },
       patience: { type: 'string', default: '400' },
       commit: { type: 'string' },
+      deadline: { type: 'string' },
       list: { type: 'boolean', default: false },
       help: { type: 'boolean', default: false },
     },
@@ -78,6 +82,7 @@ export function readOptions(args: readonly string[]): Options | 'help' | 'list' 
     warmUp: whole('--warm-up', values['warm-up'], 0),
     patience: whole('--patience', values.patience, 1),
     commit: values.commit,
+    deadline: values.deadline === undefined ? Infinity : 1000 * whole('--deadline', values.deadline, 1),
   };
 }
 

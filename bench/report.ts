@@ -1,3 +1,4 @@
+import { percent } from '../cli/text.js';
 import { PEER_NAMES, type Goal, type Peer } from './rows.js';
 import type { Results, RowResult } from './results.js';
 import { LIMITS, type GoalVerdict, type PeerTime } from './verdict.js';
@@ -122,8 +123,8 @@ function detailTable(rows: readonly RowResult[], { ceilings }: Results): string 
       `${own.family}, ${own.schedule}${parts}`,
       `${ms(own.milliseconds.p10)} – ${ms(own.milliseconds.p90)}`,
       (flops / 1e12).toPrecision(3),
-      `${((100 * flops) / ceiling).toPrecision(2)} %`,
-      `${((100 * own.bytes) / seconds / ceilings.copy).toPrecision(2)} %`,
+      percent(flops / ceiling),
+      percent(own.bytes / seconds / ceilings.copy),
       `${waste.toFixed(2)}${limit}`,
       `${error.toExponential(1)} ${error <= LIMITS.error ? '✓' : '✗'}`,
       lost === undefined ? '' : `${(100 * lost).toFixed(0)} % ${r.checks?.robustness ? '✓' : '✗'}`,

@@ -296,7 +296,8 @@ export const ROWS: readonly Row[] = [...sparse, ...dense, ...webgpu, ...others, 
  */
 export function smallRow(full: Row): Row {
   const { queries, keys, heads, keyHeads, dim } = full.shape;
-  const length = 256;
+  // Rows of growth keep their proportions.
+  const length = full.group === 'growth' ? keys / 256 : 256;
   const shape: Shape = {
     ...full.shape,
     heads: heads === keyHeads ? Math.min(2, heads) : 4,
