@@ -33,6 +33,11 @@ export async function runTasks(
   const failures = new Map<string, string>();
   let facts: Record<string, unknown> = {};
   for (let left = tasks; left.length > 0;) {
+    if (performance.now() >= child.deadline) {
+      for (const task of left) failures.set(task, OUT_OF_TIME);
+      say(`${child.name}: ${left.length} tasks left out, no time`);
+      break;
+    }
     let current: string | undefined;
     let since = performance.now();
     const end = await runOnce(child, left, (message) => {
