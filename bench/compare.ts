@@ -201,7 +201,7 @@ function compared(folder: string, row: Row, off: RowResult['off'], result: PeerR
   return { milliseconds: result.milliseconds, variant: result.variant ?? result.how ?? '', difference };
 }
 
-/** Times that nobody ran: a published one, and K's and V's rows read once an edge at a copy's speed. */
+/** Times that nobody ran: one on record, and K's and V's rows read once an edge at a copy's speed. */
 function computed(
   peer: 'bound' | 'cited',
   row: Row,
@@ -209,7 +209,7 @@ function computed(
   ceilings: Results['ceilings'],
 ): PeerTime {
   const exactly = (median: number): Spread => ({ median, p10: median, p90: median });
-  if (peer === 'cited') return { milliseconds: exactly(CITED), variant: 'published', difference: undefined };
+  if (peer === 'cited') return { milliseconds: exactly(CITED), variant: 'on record', difference: undefined };
   if ('why' in off) return { why: 'the edges were not counted' };
   const bytes = off.needed * (row.shape.dim + row.shape.valueDim) * (row.dtype === 'f16' ? 2 : 4);
   return {
