@@ -11,6 +11,8 @@ export interface ChildCommand {
   readonly patience: number;
   /** What stands at the front of what it prints besides messages. */
   readonly name: string;
+  /** Besides the environment of this process. */
+  readonly env?: Readonly<Record<string, string>>;
   /** When the comparison must come to its end, by `performance.now()`. */
   readonly deadline: number;
 }
@@ -79,12 +81,15 @@ function medianOf(result: unknown): string | undefined {
 
 /** How it ended, in words. */
 function runOnce(
-  { command, args, patience, name, deadline }: ChildCommand,
+  { command, args, patience, name, env, deadline }: ChildCommand,
   tasks: readonly string[],
   hear: (message: Message) => void,
 ): Promise<string> {
   return new Promise((resolve) => {
-    const child: ChildProcess = spawn(command, [...args, ...tasks], { stdio: ['ignore', 'pipe', 'pipe'] });
+    const child: ChildProcess = spawn(command, [...args, ...tasks], {
+      stdio: ['ignore', 'pipe', 'pipe'],
+      env: { ...process.env, ...env },
+    });
     let given: string | undefined;
     let timer: NodeJS.Timeout | undefined;
     let last = '';

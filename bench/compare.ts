@@ -88,6 +88,8 @@ async function compare(folder: string, options: Options): Promise<Results> {
     args: [peers, mode, folder],
     patience: SILENCE[mode === 'prepare' ? 'prepare' : 'time'],
     name: mode === 'prepare' ? 'torch, preparing' : 'torch',
+    // Many compile beside each other already.
+    env: { TORCHINDUCTOR_COMPILE_THREADS: '1', OMP_NUM_THREADS: '2', PYTHONWARNINGS: 'ignore' },
     deadline,
   });
   const node = (name: 'attnc' | 'oracle' | 'onnx', ...args: readonly string[]) => ({

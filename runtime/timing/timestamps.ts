@@ -5,7 +5,7 @@ import { untilLost } from '../scopes.js';
 export interface Timestamps {
   /** What to begin pass `n` with. */
   passOf(n: number): GPUComputePassDescriptor;
-  /** Milliseconds of every pass, once all are submitted. */
+  /** Milliseconds of every pass, once all are submitted one after the other. */
   read(): Promise<number[]>;
   release(): void;
 }
@@ -45,8 +45,7 @@ export function createTimestamps(device: GPUDevice, passes: number): Timestamps 
       await untilLost(device, readback.mapAsync(MAP_MODE_READ));
       const stamps = new BigInt64Array(readback.getMappedRange().slice(0));
       readback.unmap();
-      // Nanoseconds; the differences are small, whatever the clock's origin.
-      return Array.from({ length: passes }, (_, n) => Number(stamps[2 * n + 1] - stamps[2 * n]) / 1e6);
+      return passTimes(stamps);
     },
     release: () => {
       for (const set of sets) set.destroy();
@@ -54,4 +53,16 @@ export function createTimestamps(device: GPUDevice, passes: number): Timestamps 
       readback.destroy();
     },
   };
+}
+
+/**
+ * Milliseconds of passes that don't overlap, from nanoseconds at the beginning and the end of each. Some backends stamp
+ * the beginning as soon as the pass is looked at, while the one before it still runs: then it begins where that ends.
+ */
+export function passTimes(stamps: BigInt64Array): number[] {
+  return Array.from({ length: stamps.length / 2 }, (_, n) => {
+    const begin = stamps[2 * n];
+    const before = n > 0 ? stamps[2 * n - 1] : begin;
+    return Number(stamps[2 * n + 1] - (before > begin ? before : begin)) / 1e6;
+  });
 }

@@ -1,5 +1,6 @@
 import test from 'ava';
 import { record, quantile, spreadOf, timeRuns } from '../../runtime/timing/index.js';
+import { passTimes } from '../../runtime/timing/timestamps.js';
 import { openDevice } from '../../runtime/node/index.js';
 import { DEVICE } from '../cli/harness.js';
 
@@ -18,6 +19,17 @@ test('quantiles lie between neighbours in proportion', (t) => {
   }
   t.true(Number.isNaN(quantile([], 0.5)));
   t.deepEqual(spreadOf([9, 1, 5]), { median: 5, p10: 1.8, p90: 8.2, least: 1 });
+});
+
+test('a pass begins where the one before it ends, if it was stamped earlier', (t) => {
+  const stamps = [
+    [0, 5],
+    [6, 8],
+    [7, 12],
+    [7, 13],
+  ];
+  const nanoseconds = BigInt64Array.from(stamps.flat(), (x) => BigInt(x * 1e6));
+  t.deepEqual(passTimes(nanoseconds), [5, 2, 4, 1]);
 });
 
 const WGSL = `
