@@ -1,5 +1,6 @@
 import test from 'ava';
 import { record, quantile, spreadOf, timeRuns } from '../../runtime/timing/index.js';
+import { doubt } from '../../runtime/timing/time-runs.js';
 import { passTimes } from '../../runtime/timing/timestamps.js';
 import { openDevice } from '../../runtime/node/index.js';
 import { DEVICE } from '../cli/harness.js';
@@ -30,6 +31,14 @@ test('a pass begins where the one before it ends, if it was stamped earlier', (t
   ];
   const nanoseconds = BigInt64Array.from(stamps.flat(), (x) => BigInt(x * 1e6));
   t.deepEqual(passTimes(nanoseconds), [5, 2, 4, 1]);
+});
+
+test('timestamps that cannot be are not believed', (t) => {
+  t.is(doubt([1, 2, 3], 7), undefined);
+  t.is(doubt([0.01, 0.02], 2), undefined);
+  t.regex(doubt([1, 0, 3], 7) ?? '', /do not rise/);
+  t.regex(doubt([1, -1], 7) ?? '', /do not rise/);
+  t.regex(doubt([0.001, 0.002], 50) ?? '', /tell of 0.0030 of 50 ms/);
 });
 
 const WGSL = `
