@@ -55,11 +55,16 @@ def close(a, b):
 def check(case):
     path = case["module"]
     module = modules[path] = modules.get(path) or load(path)
+    if "q" in case:
+        return check_attention(case, module)
+    if case["fails"] is not None:
+        try:
+            build(case, module)
+        except ValueError as error:
+            return None if str(error) == case["fails"] else f"the error is {error}"
+        return "there is no error"
     batch, heads, queries, keys = shape = case["shape"]
-    inputs = {name: torch.tensor(x["data"]).reshape(*x["shape"]) for name, x in case["inputs"].items()}
-    parts = module.build(
-        "cpu", batch, heads, queries, keys, inputs, case["parameters"], dim=case["dim"], lengths=case["lengths"]
-    )
+    parts = build(case, module)
     for kind in (torch.int32, torch.int64):
         problem = check_as(case, parts, shape, [axis(n, place, kind) for place, n in enumerate(shape)])
         if problem:
@@ -76,6 +81,38 @@ def check(case):
             if not close(a, b):
                 return f"sink of row {n} is {a}, not {b}"
     return None
+
+
+def tensors(found):
+    return {name: torch.tensor(x["data"]).reshape(*x["shape"]) for name, x in found.items()}
+
+
+def build(case, module):
+    return module.build(
+        "cpu", *case["shape"], tensors(case["inputs"]), case["parameters"], dim=case["dim"], lengths=case["lengths"]
+    )
+
+
+def check_attention(case, module):
+    """The whole of attention(), against out and lse of the oracle."""
+    q, k, v = tensors({name: case[name] for name in ("q", "k", "v")}).values()
+    given = {}
+    for name, x in tensors(case["inputs"]).items():
+        name, *part = name.split(".")
+        if part:
+            given.setdefault(name, {})[part[0]] = x
+        else:
+            given[name] = x
+    out, lse = module.attention(q, k, v, **given, **case["parameters"], lengths=case["lengths"], return_lse=True)
+    for name, found, wanted in (("out", out, case["out"]), ("lse", lse, case["lse"])):
+        found = spread(found, found.shape)
+        for n, (a, b) in enumerate(zip(found, wanted)):
+            if not close(a, -math.inf if b is None else b):
+                return f"{name}[{n}] is {a}, not {b}"
+        if len(found) != len(wanted):
+            return f"{name} has {len(found)} elements, not {len(wanted)}"
+    alone = module.attention(q, k, v, **given, **case["parameters"], lengths=case["lengths"])
+    return None if spread(alone, alone.shape) == spread(out, out.shape) else "out is another without lse"
 
 
 def check_as(case, parts, shape, at):

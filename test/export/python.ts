@@ -3,12 +3,15 @@ import { execFileSync, spawnSync } from 'node:child_process';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
+import { checkSource } from '../../compiler/check/index.js';
+import { exportFlex } from '../../compiler/export/index.js';
 import { evaluator } from '../../compiler/ir/evaluate.js';
 import type { Pattern } from '../../compiler/ir/edges.js';
 import type { Expr } from '../../compiler/ir/expr.js';
 import { baseOf, setShape, setSide } from '../../compiler/ir/shape.js';
 import { compileTape, type Tape } from '../../compiler/ir/tape.js';
-import type { Problem, ProblemShape } from '../differential/problems.js';
+import { hasErrors } from '../../grammar/diagnostics.js';
+import { bindProblem, inputTensors, type Problem, type ProblemShape } from '../differential/problems.js';
 import type { Tables } from '../shapes.js';
 
 /** A Python that has torch, to check the stand-in, or what modules need of torch, against the real one. */
@@ -24,20 +27,14 @@ export function noPython(): string | null {
   return stdout.trim() === 'True' ? null : 'python3 is older than 3.10';
 }
 
+/** A case for check-modules.py: a module's text, and what is asked of it. */
 export interface ModuleCase {
   readonly name: string;
-  /** The module's text; cases of the same text share the module. */
   readonly text: string;
-  readonly pattern: Pattern;
-  readonly shape: ProblemShape;
-  readonly tables: Tables;
-  /** Values of dynamic parameters that differ from the module's defaults. */
-  readonly parameters: Readonly<Record<string, number>>;
-  /** The pattern as bound to the shape and tables. */
-  readonly problem: Problem;
+  readonly asked: Readonly<Record<string, unknown>>;
 }
 
-/** Evaluates the modules; a line for each case with a problem. */
+/** Evaluates the modules; a line for each case with a problem. Cases of the same text share the module. */
 export function checkModules(cases: readonly ModuleCase[]): readonly string[] {
   const folder = mkdtempSync(join(tmpdir(), 'attnc-export-'));
   try {
@@ -46,7 +43,15 @@ export function checkModules(cases: readonly ModuleCase[]): readonly string[] {
       const file = files.get(c.text) ?? join(folder, `module${files.size}.py`);
       if (!files.has(c.text)) writeFileSync(file, c.text);
       files.set(c.text, file);
-      return { name: c.name, module: file, ...expectation(c) };
+      return {
+        name: c.name,
+        module: file,
+        fails: null,
+        lengths: null,
+        parameters: {},
+        inputs: {},
+        ...c.asked,
+      };
     });
     const list = join(folder, 'cases.json');
     writeFileSync(list, JSON.stringify(written));
@@ -70,9 +75,67 @@ export function checkModules(cases: readonly ModuleCase[]): readonly string[] {
   }
 }
 
-/** What the definition says of every pair: multiplicities as digits (base 36), scores of made-up products, the sink. */
-function expectation({ pattern, shape, tables, parameters, problem }: ModuleCase): Record<string, unknown> {
+/** A text's pattern, and its module. */
+export function exported(
+  text: string,
+  name?: string,
+): { readonly pattern: Pattern; readonly module: string } {
+  const checked = checkSource({ file: 'p.attn', text }, name === undefined ? {} : { pattern: name });
+  if (!checked.pattern || hasErrors(checked.diagnostics)) {
+    throw new Error(`${checked.diagnostics.map((d) => d.message).join('; ')}\n${text}`);
+  }
+  const { text: module, diagnostics } = exportFlex(checked.pattern);
+  if (module === undefined) throw new Error(diagnostics.map((d) => d.message).join('; '));
+  return { pattern: checked.pattern, module };
+}
+
+export interface PairCase {
+  readonly name: string;
+  readonly module: string;
+  readonly pattern: Pattern;
+  readonly shape: ProblemShape;
+  readonly tables: Tables;
+  /** Values of all dynamic parameters. */
+  readonly parameters: Readonly<Record<string, number>>;
+  /** The pattern bound to all that, where the runtime's own checks would refuse it. */
+  readonly problem?: Problem;
+}
+
+export const defaultsOf = (pattern: Pattern): Readonly<Record<string, number>> =>
+  Object.fromEntries(
+    pattern.parameters.flatMap((p) =>
+      p.fixed || typeof p.value !== 'number' ? [] : [[p.name, p.value] as const],
+    ),
+  );
+
+/** Asks whether every pair's multiplicity and score, and the sinks, are those of the definition. */
+export function allPairs(c: PairCase): ModuleCase {
+  const { pattern, shape, tables, parameters } = c;
+  const problem =
+    c.problem ??
+    bindProblem(pattern, shape, {
+      inputs: inputTensors(pattern, tables),
+      parameters,
+      ...(shape.lengths ? { lengths: shape.lengths } : {}),
+    });
   const { batch, heads, queries, keys } = shape;
+  const asked = {
+    shape: [batch, heads, queries, keys],
+    dim: problem.shape.dim,
+    lengths: shape.lengths ?? null,
+    inputs: tables,
+    parameters,
+    ...definition(pattern, shape, problem),
+  };
+  return { name: c.name, text: c.module, asked };
+}
+
+/** Of every pair: multiplicities as digits (base 36), and the scores of made-up products; of every query the sink. */
+function definition(
+  pattern: Pattern,
+  { batch, heads, queries, keys }: ProblemShape,
+  problem: Problem,
+): Readonly<Record<string, unknown>> {
   const { shape: bound, inputs } = problem;
   const m = evaluator(pattern, bound, inputs);
   const score = tapeOf(pattern.score, problem);
@@ -98,17 +161,7 @@ function expectation({ pattern, shape, tables, parameters, problem }: ModuleCase
       }
     }
   }
-  return {
-    shape: [batch, heads, queries, keys],
-    dim: bound.dim,
-    lengths: shape.lengths ?? null,
-    inputs: tables,
-    parameters,
-    multiplicity,
-    dots,
-    scores,
-    sink: sink ? sinks : null,
-  };
+  return { multiplicity, dots, scores, sink: sink ? sinks : null };
 }
 
 type PairFunction = (batch: number, head: number, i: number, j: number, dot: number) => number;

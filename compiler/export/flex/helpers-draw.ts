@@ -9,11 +9,13 @@ export const DRAWING = {
     needs: [],
     text: python`
       class Sample(NamedTuple):
-          members: torch.Tensor  # [batch * heads * rows * width], ascending within a sample, filled up with NONE
+          # Of each of batch * heads * rows: its members, filled up with NONE; where words > 0, a bitmap of them.
+          members: torch.Tensor
           batch: int  # 1 in each of the three where all are alike
           heads: int
           rows: int
           width: int
+          words: int
 
 
       NONE = 2**31 - 1`,
@@ -34,7 +36,7 @@ export const DRAWING = {
           return x ^ (x >> 16)`,
   },
   draw: {
-    needs: ['Sample', 'mix32'],
+    needs: ['Sample', 'mix32', 'bitmap'],
     text: python`
       def draw(sample, batch, heads, rows, device):
           """The members of sample(b, h, row), which gives count, below, seed and keys, for every b, h and row."""
@@ -66,8 +68,12 @@ export const DRAWING = {
           while bool(outside.any()):
               members = torch.where(outside, step(members), members)
               outside = wanted & (members >= below)
-          members = torch.sort(torch.where(wanted, members, NONE), dim=-1).values
-          return Sample(members.reshape(-1).to(torch.int32), batch, heads, rows, width)`,
+          if width <= 32:
+              members = torch.where(wanted, members, NONE).reshape(-1).to(torch.int32)
+              return Sample(members, batch, heads, rows, width, 0)
+          row = (n * 0 + torch.arange(n.shape[0], device=device).reshape(-1, 1))[wanted]
+          bits, words = bitmap(row, members[wanted], n.shape[0], int(below.max()), "samples")
+          return Sample(bits, batch, heads, rows, width, words)`,
   },
   in_sample: {
     needs: ['draw', 'index'],
@@ -76,19 +82,15 @@ export const DRAWING = {
           """Is x a member of the row's sample?"""
           at = b if sample.batch > 1 else 0
           at = at * sample.heads + (h if sample.heads > 1 else 0)
-          at = (at * sample.rows + (row if sample.rows > 1 else 0)) * sample.width
-          members, at = sample.members, index(at, sample.members)
-          if sample.width <= 16:
-              found = members[at] == x
-              for n in range(1, sample.width):
-                  found = found | (members[at + n] == x)
-              return found & (x < NONE)
-          low, end, last = at, at + sample.width, members.shape[0] - 1
-          high = end
-          for _ in range(sample.width.bit_length()):
-              middle = (low + high) >> 1
-              less = (low < high) & (members[torch.clamp(middle, max=last)] < x)
-              low, high = torch.where(less, middle + 1, low), torch.where(less, high, middle)
-          return (low < end) & (members[torch.clamp(low, max=last)] == x) & (x < NONE)`,
+          at = at * sample.rows + (row if sample.rows > 1 else 0)
+          if sample.words > 0:
+              x = index(x, sample.members)
+              word = index(at * sample.words, sample.members) + torch.clamp(x >> 5, 0, sample.words - 1)
+              return bit_at(sample.members, word, x) & (x >= 0) & (x < 32 * sample.words)
+          at = index(at * sample.width, sample.members)
+          found = sample.members[at] == x
+          for n in range(1, sample.width):
+              found = found | (sample.members[at + n] == x)
+          return found & (x < NONE)`,
   },
 } as const satisfies Readonly<Record<string, Helper>>;

@@ -91,9 +91,8 @@ export const NUMBERS = {
     needs: [],
     text: python`
       def popcount(x):
-          """How many of the 32 bits are 1: bits are added in pairs, then in fours, and so on."""
-          x = (x & 0x55555555) + ((x >> 1) & 0x55555555)
-          x = (x & 0x33333333) + ((x >> 2) & 0x33333333)
+          """How many of the 32 bits are 1: added up in fours, then in eights, and so on, always below 2**31."""
+          x = sum((x >> n) & 0x11111111 for n in range(4))
           x = (x + (x >> 4)) & 0x0F0F0F0F
           x = x + (x >> 8)
           return (x + (x >> 16)) & 0x3F`,

@@ -173,8 +173,7 @@ function buildLines(scope: Scope, { rules, score, sink, byBatch, byHead }: Modul
       : ['# Every pair is an edge.', `mask_mod = ${within}(None, of) if lengths else None`]),
     '',
     'def block_mask():',
-    '    if mask_mod is None:',
-    '        return None',
+    ...(rules.masked ? [] : ['    if mask_mod is None:', '        return None']),
     // Where the mask is the same for all batches or heads, one stands for all.
     `    size = (${byBatch ? 'batch' : 'batch if lengths else None'}, ${byHead ? 'heads' : 'None'}, queries, keys)`,
     '    on_gpu = torch.device(device).type == "cuda"',

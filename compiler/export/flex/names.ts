@@ -7,14 +7,14 @@ const KEYWORDS = (
 
 /** Built-in names that modules use, and must not hide. */
 const BUILT_IN = (
-  'abs all any bool dict enumerate float int isinstance len list max min range reversed str tuple type zip ' +
+  'abs all any bool dict enumerate float int isinstance len list max min range reversed str sum tuple type zip ' +
   'ValueError self'
 ).split(' ');
 
 /** Names of the modules' own: imports, what they define, arguments and local names. */
 const OWN = (
   'annotations math struct torch Callable NamedTuple AuxRequest create_block_mask flex_attention ' +
-  'NAME ALIGN PARAMETERS FIXED RANGES INPUTS GRID INTEGER NONE times32 Parts build attention attend _attend _compiled ' +
+  'NAME ALIGN PARAMETERS FIXED RANGES INPUTS GRID INTEGER NONE times32 bit_at Parts build attention attend _attend _compiled ' +
   'device batch heads queries keys inputs parameters block_size dim lengths return_lse kernel_options parts ' +
   'q k v b h i j q_idx kv_idx score mask mask_mod score_mod block_mask scale sink settings of position rule count mask multiplicity sink_score'
 ).split(' ');

@@ -103,8 +103,12 @@ function printNested(edges: Edges, counted: boolean, scope: Scope): PrintedPart 
 const MOST_LINKS = 16;
 
 function maskBody(restricted: string | undefined, parts: readonly PrintedPart[]): readonly string[] {
-  const within = (mask: Text): readonly string[] =>
-    returned(restricted === undefined ? mask : chain(onPair(restricted), '&', mask));
+  const within = (mask: Text): readonly string[] => {
+    if (restricted === undefined) return returned(mask);
+    const whole = returned(chain(onPair(restricted), '&', mask));
+    if (whole.length === 1) return whole;
+    return [...returned(mask, 'mask = '), `return mask & ${onPair(restricted).text}`];
+  };
   if (parts.length === 0) return ['return j < 0'];
   if (parts.length <= MOST_LINKS) {
     const [first, ...rest] = parts.map((p) => onPair(p.mask));
@@ -114,7 +118,7 @@ function maskBody(restricted: string | undefined, parts: readonly PrintedPart[])
     'mask = j < 0',
     `for rule in (${parts.map((p) => p.mask).join(', ')}):`,
     ...indent(['mask = mask | rule(b, h, i, j)']),
-    ...within(primary('mask')),
+    ...returned(restricted === undefined ? primary('mask') : chain(onPair(restricted), '&', primary('mask'))),
   ];
 }
 

@@ -80,6 +80,11 @@ function extreme(op: 'min' | 'max', x: readonly Text[], kinds: readonly Kind[], 
   if (kinds.every((k) => k === 'tensor')) return call(op === 'min' ? 'torch.minimum' : 'torch.maximum', x);
   if (kinds.includes('sequence')) return call(scope.helper(op === 'min' ? 'least' : 'greatest'), x);
   const [tensor, number] = kinds[0] === 'tensor' ? x : [x[1], x[0]];
+  // min(max(x, lo), hi) is one call.
+  const lower = /^torch\.clamp\((.*), min=([^(),]*)\)$/.exec(tensor.text);
+  if (op === 'min' && tensor.level === Level.Primary && lower) {
+    return call('torch.clamp', [lower[1], `min=${lower[2]}`, `max=${number.text}`]);
+  }
   return primary(`torch.clamp(${tensor.text}, ${op === 'min' ? 'max' : 'min'}=${number.text})`);
 }
 

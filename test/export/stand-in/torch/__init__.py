@@ -209,6 +209,18 @@ class Tensor:
             shape = [len(self.values) // rest if s == -1 and rest > 0 else max(s, 0) for s in shape]
         return Tensor(self.values, shape, self.dtype)
 
+    def unsqueeze(self, at):
+        assert at == -1
+        return self.reshape(*self.shape, 1)
+
+    def index_add_(self, dim, at, values):
+        assert dim == 0 and len(self.shape) == 1 and values.dtype is self.dtype
+        self.values = list(self.values)
+        for n, x in zip(at.values, values.values):
+            self.values[n] += x
+        _fit(self.values, self.dtype)
+        return self
+
     def new_full(self, shape, value, dtype=None):
         return full(shape, value, dtype=dtype or self.dtype)
 
@@ -233,6 +245,7 @@ class Tensor:
 
     def _gather(self, at):
         if len(at) == 1 and at[0].dtype is bool:
+            assert at[0].shape == self.shape
             kept = [x for x, keep in zip(self.values, at[0].values) if keep]
             return Tensor(kept, (len(kept),), self.dtype)
         if len(at) != len(self.shape):
@@ -422,6 +435,10 @@ def tanh(x):
     return _floats(math.tanh, *_tensors(x))
 
 
+def sigmoid(x):
+    return _floats(lambda a: 0.0 if a < -700 else 1 / (1 + math.exp(-a)), *_tensors(x))
+
+
 def floor(x):
     return _floats(math.floor, *_tensors(x))
 
@@ -471,6 +488,10 @@ def full_like(like, value):
     return full(like.shape, value, dtype=like.dtype)
 
 
+def zeros(*shape, dtype=float32, device=None):
+    return full(shape, 0, dtype=dtype)
+
+
 def ones(*shape, dtype=float32, device=None):
     return full(shape, 1, dtype=dtype)
 
@@ -509,18 +530,6 @@ def cumsum(t, dim):
         total += x
         sums.append(total)
     return Tensor(sums, t.shape, int64)
-
-
-class _Sorted:
-    def __init__(self, values):
-        self.values = values
-
-
-def sort(t, dim):
-    assert dim == -1 and len(t.shape) == 2
-    rows, width = t.shape
-    values = [x for r in range(rows) for x in sorted(t.values[r * width : (r + 1) * width])]
-    return _Sorted(Tensor(values, t.shape, t.dtype))
 
 
 def compile(function, **options):
