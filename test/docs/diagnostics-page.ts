@@ -82,6 +82,12 @@ Found while the pattern is checked.
 
 ${compilerTable('ATTN2')}
 
+## Exporting: ATTN3xxx
+
+What another framework has no way to compute, found by \`attnc export\`.
+
+${compilerTable('ATTN3')}
+
 ## The device and what is bound: ATTN4xxx
 
 Errors of \`attnc run\` and \`attnc verify\`, and of the runtime: an \`AttncError\` with \`code\`, \`kind\`, \`problem\`, \`help\` and \`details\`. \`isAttncError(error, 'wrong-shape')\` tells one kind from the others. After any of them but the loss of the device, the device can be used on; what the runtime had made is freed.

@@ -144,7 +144,7 @@ function definition(
   let multiplicity = '';
   const dots: number[] = [];
   const scores: number[] = [];
-  const sinks: number[] = [];
+  const sinks: (number | null)[] = [];
   for (let b = 0; b < batch; b++) {
     for (let h = 0; h < heads; h++) {
       for (let row = 0; row < queries; row++) {
@@ -157,7 +157,8 @@ function definition(
           dots.push(dot);
           scores.push(score && inside ? score(b, h, i, j, dot) : dot * scale);
         }
-        if (sink) sinks.push(sink(b, h, i, 0, 0));
+        // A row that the sequence does not use has no sink.
+        if (sink) sinks.push(row < bound.queries[b] ? sink(b, h, i, 0, 0) : null);
       }
     }
   }

@@ -60,7 +60,7 @@ function problemsOf(pattern: Pattern, samples: readonly Expr[]): readonly Diagno
       `FlexAttention can't draw \`${shown}\`: what it depends on changes with both the query and the key`,
       rule && { file: rule.origin.file, start: rule.origin.start, end: rule.origin.end },
       {
-        help: 'a draw takes a loop, which FlexAttention has not; samples whose seed and keys depend on one side are drawn beforehand',
+        help: 'drawing takes a loop, which FlexAttention has not; samples whose seed and keys depend on one side only are drawn beforehand',
       },
     );
   });

@@ -4,7 +4,7 @@ import { printExpr } from '../../print/expression.js';
 import { printValues } from './body.js';
 import { define } from './rules.js';
 import { pairPosition, queryPosition, type Scope } from './scope.js';
-import { call, comment, infix, Level, primary, returned, type Text } from './text.js';
+import { call, comment, returned, type Text } from './text.js';
 
 /** The score and the sink as Python functions. */
 
@@ -43,15 +43,18 @@ export function printScore(counted: boolean, scope: Scope): PrintedScore {
     ...(score ? comment(`score = ${printExpr(score, { axes })}`) : []),
     ...(counted ? comment('exp(score + log(m)) is m * exp(score): a pair that counts m times.') : []),
   ];
-  const body = [...about, pairPosition(scope), ...lines, ...returned(counted ? withCount(tensor) : tensor)];
+  const result = [...lines, ...(counted ? withCount(tensor) : returned(tensor))];
+  const position = result.some((l) => /\b[ij]\b/.test(l)) ? [pairPosition(scope)] : [];
+  const body = [...about, ...position, ...result];
   define('score_mod', ['score', 'b', 'h', 'q_idx', 'kv_idx'], body, scope);
   return { modified: true, scaled };
 }
 
-/** At least 1: where there is no edge the mask decides. */
-function withCount(score: Text): Text {
-  const count = 'torch.clamp(multiplicity(b, h, i, j), min=1).to(torch.float32)';
-  return infix(score, '+', primary(`torch.log(${count})`), Level.Sum);
+/** The logarithm is of at least 1: where there is no edge the mask decides. */
+function withCount(score: Text): readonly string[] {
+  const count = 'torch.log(torch.clamp(multiplicity(b, h, i, j), min=1).to(torch.float32))';
+  if (score.text === 'score') return [`return score + ${count}`];
+  return [...returned(score, 'score = '), `return score + ${count}`];
 }
 
 /** `sink_score(b, h, q_idx)`; true if there is one. */
