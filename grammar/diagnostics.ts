@@ -2,7 +2,7 @@ import type { Span } from './ast.js';
 
 /**
  * Diagnostics are data: collected by every stage, printed in one place (grammar/render.ts).
- * Codes are stable: ATTN1xxx lexing and parsing, ATTN2xxx checking, ATTN3xxx lowering and scheduling,
+ * Codes are stable: ATTN1xxx lexing and parsing, ATTN2xxx checking, ATTN3xxx exporting,
  * ATTN4xxx binding and running, ATTN5xxx files and the command line.
  */
 export interface Diagnostic {
