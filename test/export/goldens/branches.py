@@ -135,7 +135,7 @@ def build(
 
 def attend(parts, block_mask, q, k, v, return_lse=False, kernel_options=None):
     """out, or (out, lse), of what build() and its block_mask() gave. `lse` leaves the sink out."""
-    if kernel_options is None and q.is_cuda and parts.block_size < 128:
+    if kernel_options is None and q.is_cuda and parts.block_size < 128 <= q.shape[2]:
         kernel_options = {"BLOCK_M": parts.block_size, "BLOCK_N": parts.block_size}
     run = _compiled if q.is_cuda else _attend
     _, score_mod, _, scale, sink, _ = parts
