@@ -1,7 +1,7 @@
 import type { Source } from '../grammar/ast.js';
 import { hasErrors, type Diagnostic } from '../grammar/diagnostics.js';
 import { checkSource } from './check/index.js';
-import { emitVariant, PRELUDES } from './emit/index.js';
+import { emitVariants, PRELUDES } from './emit/index.js';
 import { largestLength } from './ir/binding-checks.js';
 import type { Pattern } from './ir/edges.js';
 import type { Program } from './ir/program.js';
@@ -10,7 +10,7 @@ import { PASSES, runPasses, type EdgePass } from './passes/index.js';
 import { modelShape, schedulesOf } from './schedule/index.js';
 
 /**
- *   text ──parse──▶ Ast ──check, lower──▶ Pattern ──PASSES──▶ Pattern ──schedulesOf──▶ Schedule[] ──emitVariant──▶ Program
+ *   text ──parse──▶ Ast ──check, lower──▶ Pattern ──PASSES──▶ Pattern ──schedulesOf──▶ Schedule[] ──emitVariants─▶ Program
  *        grammar/        check/, lower/           passes/              schedule/                  emit/
  */
 
@@ -68,7 +68,7 @@ export function compilePattern(checked: Pattern, options: CompileOptions = {}): 
   const edges = runPasses(checked.edges, options.passes ?? PASSES, options.verify ?? false);
   const pattern: Pattern = { ...checked, edges };
   const schedules = schedulesOf(pattern);
-  return programOf(checked, pattern, schedules, dim, valueDim);
+  return programOf(checked, pattern, schedules, dim, valueDim, options.target);
 }
 
 /** A program of given schedules: what tests use to run every candidate. */
@@ -78,6 +78,7 @@ export function programOf(
   schedules: readonly Schedule[],
   dim: number,
   valueDim: number,
+  target: CompileOptions['target'] = 'auto',
 ): Program {
   return {
     format: 'attnc-program',
@@ -93,7 +94,7 @@ export function programOf(
     score: pattern.score,
     mix: pattern.mix,
     schedules,
-    variants: schedules.map((s, n) => emitVariant(s, n, { dim, valueDim, pattern })),
+    variants: emitVariants(schedules, { dim, valueDim, pattern }, target),
     preludes: PRELUDES,
     maxLength: largestLength(checked, modelShape(checked, undefined, dim)),
   };

@@ -1,20 +1,22 @@
-import { lines, wgsl } from './wgsl.js';
-import { CHUNK, loopBounds, rowOf, statistic, type Layout } from './layout.js';
+import { loopBounds, rowLanes, rowOf, scoresOf, statistic, type Layout } from './layout.js';
 import { rowStart } from './place.js';
 import type { Shader } from './shader.js';
+import { lines, wgsl } from './wgsl.js';
 
 /** The body of a tile kernel: `attend_tile` and what it calls, over any index spaces. */
 
 /** State in workgroup and private memory. */
 export function emitState(layout: Layout): readonly string[] {
-  const { rows, owned, columns, packs, staged, threads } = layout;
+  const { rows, owned, lanes, held, quads, columns, packs, staged, threads, subgroups } = layout;
+  const keys = quads > 1 ? `vec4s ${quads}r to ${quads}r + ${quads - 1}` : 'elements';
   return [
     wgsl`
-    // Staging space: first a chunk of the queries and of the keys, later some weights and values.
+    // Staging space: ${layout.keepQueries ? 'the queries, then a chunk of the keys or some' : 'first a chunk of the queries and of the keys, later some'} weights and values.
     const KEYS_AT = ${layout.keysAt}u;
+    const WEIGHTS_AT = ${layout.weightsAt}u;
     const VALUES_AT = ${layout.valuesAt}u;
     var<workgroup> staged: array<vec4<f32>, ${staged}>;
-    // What each thread found for its rows, to be reduced over the 16 threads that share them.
+    // What each thread found for its rows, to be reduced over the ${lanes} threads that share them.
     var<workgroup> partial: array<vec4<f32>, ${packs * threads}>;
     // Positions of the tile's queries and keys; -1 where there is none.
     var<workgroup> query_positions: array<i32, ${rows}>;
@@ -24,16 +26,19 @@ export function emitState(layout: Layout): readonly string[] {
     var<workgroup> bad_keys: array<atomic<u32>, 2>;
     var<workgroup> poisoned: array<atomic<u32>, 2>;
     // 1 if there is any bad query or key in the tile.
-    var<workgroup> flagged: u32;`,
+    var<workgroup> flagged: u32;
+    ${subgroups ? '// 1 if threads are not numbered as they lie in subgroups.\nvar<workgroup> scattered: u32;' : ''}`,
     wgsl`
-    // This thread, and its place among 16 x ${layout.across}: rows y${owned > 1 ? ` + ${layout.across}r` : ''}, keys x + 16c, columns x + 16n.
+    // This thread, the first that shares its rows (the others come in steps of two), and its place among
+    // ${lanes} x ${layout.across}: rows y${owned > 1 ? ` + ${layout.across}r` : ''}, keys x + ${lanes}c, columns x + ${lanes}n.
     var<private> lane: u32;
+    var<private> first_lane: u32;
     var<private> x: u32;
     var<private> y: u32;
-    // Scores and then weights of the thread's rows (elements) and keys (components).
-    var<private> scores: array<vec4<f32>, ${owned}>;
-    // Bit 4r + c: are row r and key c an edge?
-    var<private> edges: u32;
+    // Scores and then weights: of row r ${keys}, a component for each key.
+    var<private> scores: array<vec4<f32>, ${owned * quads}>;
+    // Bit ${held}r + c: are row r and key c an edge?
+    var<private> edges: ${edgesType(layout)};
     // Weighted sums of values: ${columns} vec4${columns > 1 ? 's' : ''} a row.
     var<private> sums: array<vec4<f32>, ${owned * columns}>;
     // Of each row the highest score yet, and the thread's own part of the sum of weights.
@@ -42,12 +47,30 @@ export function emitState(layout: Layout): readonly string[] {
   ];
 }
 
+/** A bit for each pair of a thread. */
+export const edgesType = ({ owned, held }: Layout): string => (owned * held > 32 ? 'vec2<u32>' : 'u32');
+
 /** Statements of `main` before the loop over key tiles. */
 export function emitBegin(layout: Layout): string {
+  const { lanes } = layout;
+  const keep = wgsl`
+    workgroupBarrier();
+    for (var chunk = 0u; chunk < ${layout.chunks}u; chunk++) {
+      load_queries(at, chunk);
+    }`;
+  // Threads of a row are 2, 4 … apart: by what is known of shared memory, neighbours that read one and the same word
+  // (here of a key or of a row, in turn) make a read of 16 bytes a thread cheaper.
+  const nearby = wgsl`
+    // Where subgroups are runs of threads, so many threads of a row are in one.
+    if (subgroup_lane != thread % subgroup_size) {
+      scattered = 1u;
+    }
+    let row_lanes = select(clamp(subgroup_size / 2u, 1u, ${lanes}u), 1u, workgroupUniformLoad(&scattered) != 0u);`;
   return wgsl`
     lane = thread;
-    x = thread & 15u;
-    y = thread >> 4u;
+    x = (thread >> 1u) & ${lanes - 1}u;
+    y = (thread & 1u) | ((thread >> ${Math.log2(lanes) + 1}u) << 1u);
+    first_lane = thread - 2u * x;
     ${lines(layout.packs, (n) => `highest[${n}] = vec4<f32>(LOWEST);`)}
     if (thread < ${layout.rows}u) {
       query_positions[thread] = query_position(at, i32(at.tile), i32(thread));
@@ -55,29 +78,32 @@ export function emitBegin(layout: Layout): string {
     if (thread < 2u) {
       atomicStore(&poisoned[thread], 0u);
     }
-    clear_flags();`;
+    clear_flags();
+    ${layout.keepQueries ? keep : ''}
+    ${layout.subgroups ? nearby : ''}`;
 }
 
 export function emitAttend(shader: Shader, layout: Layout): string {
-  const { columns, chunks } = layout;
+  const { blocks, chunks, keepQueries } = layout;
   const { four } = loopBounds(shader, layout);
+  const { parameter, argument } = rowLanes(layout);
   return wgsl`
     // One tile of keys: online softmax of the query tile's scores, and their weighted values (FlashAttention).
-    fn attend_tile(at: Place, segment: u32, tile: i32, is_partial: bool) {
+    fn attend_tile(at: Place, segment: u32, tile: i32, is_partial: bool${parameter && `, ${parameter}`}) {
       place_keys(at, segment, tile);
-      ${lines(layout.owned, (r) => `scores[${r}] = vec4<f32>();`)}
+      ${lines(layout.owned * layout.quads, (n) => `scores[${n}] = vec4<f32>();`)}
       for (var chunk = 0u; chunk < ${chunks}u; chunk++) {
         workgroupBarrier();
-        load_queries(at, chunk);
+        ${keepQueries ? '' : 'load_queries(at, chunk);'}
         load_keys(at, chunk);
         workgroupBarrier();
-        score_tile();
+        score_tile(${keepQueries ? 'chunk' : ''});
       }
       finish_scores(at, segment, is_partial);
-      update_softmax();
+      update_softmax(${argument});
       for (var part = 0u; part < ${four}; part++) {
         ${lines(
-          columns,
+          blocks,
           (n) => wgsl`
           workgroupBarrier();
           ${n === 0 ? 'store_weights(part);' : ''}
@@ -110,7 +136,9 @@ export function emitLoads(shader: Shader, layout: Layout): readonly string[] {
           ${body('n')}
         }`;
   };
-  const padded = layout.width % CHUNK !== 0;
+  const { chunk, lanes, keepQueries } = layout;
+  const shift = Math.log2(chunk);
+  const padded = layout.width % chunk !== 0;
   const inHead = (column: string): string => (padded ? ` && ${column} < ${layout.width}u` : '');
   const valuesPadded = layout.valueWidth % 16 !== 0;
   const word = (row: string): string => `${row} >> 5u`;
@@ -123,14 +151,14 @@ export function emitLoads(shader: Shader, layout: Layout): readonly string[] {
       return any((bitcast<vec4<u32>>(value) & exponent) == exponent);
     }`,
     wgsl`
-    // Stages ${4 * CHUNK} columns of the queries; a bad one becomes 0, and its row is marked.
+    // Stages ${4 * chunk} columns of the queries; a bad one becomes 0, and its row is marked.
     fn load_queries(at: Place, chunk: u32) {
-      ${load(CHUNK * layout.rows, (n) => {
+      ${load(chunk * layout.rows, (n) => {
         return wgsl`
-          let row = ${n} >> 2u;
-          let part = ${n} & 3u;
+          let row = ${n} >> ${shift}u;
+          let part = ${n} & ${chunk - 1}u;
           let i = query_positions[row];
-          let column = ${CHUNK}u * chunk + part;
+          let column = ${chunk}u * chunk + part;
           var value = vec4<f32>();
           if (i >= 0${inHead('column')}) {
             value = read_quad(${shader.bind('q')}[${rowStart(shader, 'q', 'u32(i - at.base)')} + column]);
@@ -140,18 +168,18 @@ export function emitLoads(shader: Shader, layout: Layout): readonly string[] {
             atomicOr(&bad_queries[${word('row')}], ${bit('row')});
             flagged = 1u;
           }
-          staged[${layout.queryStride}u * part + row] = value;`;
+          staged[${layout.queryStride}u * ${keepQueries ? 'column' : 'part'} + row] = value;`;
       })}
     }`,
     wgsl`
-    // Stages ${4 * CHUNK} columns of the keys; a bad one becomes 0, and the key is marked.
+    // Stages ${4 * chunk} columns of the keys; a bad one becomes 0, and the key is marked.
     fn load_keys(at: Place, chunk: u32) {
-      ${load(CHUNK * 64, (n) => {
+      ${load(chunk * 64, (n) => {
         return wgsl`
-          let key = ${n} >> 2u;
-          let part = ${n} & 3u;
+          let key = ${n} >> ${shift}u;
+          let part = ${n} & ${chunk - 1}u;
           let j = key_positions[key];
-          let column = ${CHUNK}u * chunk + part;
+          let column = ${chunk}u * chunk + part;
           var value = vec4<f32>();
           if (j >= 0${inHead('column')}) {
             value = read_quad(${shader.bind('k')}[${rowStart(shader, 'k', 'u32(j)')} + column]);
@@ -165,12 +193,12 @@ export function emitLoads(shader: Shader, layout: Layout): readonly string[] {
       })}
     }`,
     wgsl`
-    // Stages 64 columns of the values of the 16 keys 4 part + g + 16 c, in the order of 4 g + c.
+    // Stages 64 columns of the values of 16 keys, in the order of 4 g + c: ${lanes === 16 ? '4 part + g + 16 c' : '4 (part & 1) + g + 32 (part >> 1) + 8 c'}.
     fn load_values(at: Place, part: u32, first_column: u32) {
       ${load(256, (n) => {
         return wgsl`
           let slot = ${n} >> 4u;
-          let key = 4u * part + (slot >> 2u) + 16u * (slot & 3u);
+          let key = ${lanes === 16 ? '4u * part' : '4u * (part & 1u) + 32u * (part >> 1u)'} + (slot >> 2u) + ${lanes}u * (slot & 3u);
           let j = key_positions[key];
           let column = first_column + (${n} & 15u);
           var value = vec4<f32>();
@@ -188,41 +216,58 @@ export function emitLoads(shader: Shader, layout: Layout): readonly string[] {
   ];
 }
 
+const range = (count: number): readonly number[] => Array.from({ length: count }, (_, n) => n);
+
 /** Products on staged chunks. */
 export function emitProducts(shader: Shader, layout: Layout): readonly string[] {
-  const { owned, columns } = layout;
-  const { four } = loopBounds(shader, layout);
+  const { owned, lanes, quads, held, columns, blocks, keepQueries } = layout;
+  const { four, chunk } = loopBounds(shader, layout);
+  const plus = (index: string, more: number): string => (more === 0 ? index : `${index} + ${more}u`);
+  const rowsOf = range(owned);
+  const part = keepQueries ? `(${layout.chunk}u * chunk + part)` : 'part';
+  const keysOf = (quad: number): string => lines(4, (c) => `k${4 * quad + c}`).join(', ');
+  const storeWeights = (quad: number): readonly string[] =>
+    lines(owned, (r) => `staged[${plus('first', 4 * layout.across * r)}] = ${scoresOf(layout, r, quad)};`);
   return [
     wgsl`
     // sum + dot(a, b) as multiply-adds, one after the other.
     fn add_dot(sum: f32, a: vec4<f32>, b: vec4<f32>) -> f32 {
       return a.w * b.w + (a.z * b.z + (a.y * b.y + (a.x * b.x + sum)));
     }
-    // The scores of a row with the thread's four keys.
+    // The scores of a row with four of the thread's keys.
     fn add_scores(sum: vec4<f32>, q: vec4<f32>, k0: vec4<f32>, k1: vec4<f32>, k2: vec4<f32>, k3: vec4<f32>) -> vec4<f32> {
       return vec4<f32>(add_dot(sum.x, q, k0), add_dot(sum.y, q, k1), add_dot(sum.z, q, k2), add_dot(sum.w, q, k3));
     }
     // scores += queries * keys over the staged chunk.
-    fn score_tile() {
-      for (var part = 0u; part < ${four}; part++) {
+    fn score_tile(${keepQueries ? 'chunk: u32' : ''}) {
+      for (var part = 0u; part < ${chunk}; part++) {
         let key = KEYS_AT + ${layout.keyStride}u * part + x;
-        let k0 = staged[key];
-        let k1 = staged[key + 16u];
-        let k2 = staged[key + 32u];
-        let k3 = staged[key + 48u];
-        let query = ${layout.queryStride}u * part + y;
-        ${lines(owned, (r) => {
-          const q = r === 0 ? 'staged[query]' : `staged[query + ${layout.across * r}u]`;
-          return `scores[${r}] = add_scores(scores[${r}], ${q}, k0, k1, k2, k3);`;
-        })}
+        ${lines(held, (c) => `let k${c} = staged[${plus('key', lanes * c)}];`)}
+        let query = ${layout.queryStride}u * ${part} + y;
+        ${rowsOf.flatMap((r) => [
+          `let q${r} = staged[${plus('query', layout.across * r)}];`,
+          ...lines(quads, (quad) => {
+            const scores = scoresOf(layout, r, quad);
+            return `${scores} = add_scores(${scores}, q${r}, ${keysOf(quad)});`;
+          }),
+        ])}
       }
     }`,
     wgsl`
-    // Stages the weights of the 16 keys of a part: of row r those of keys 4 part + g + 16 c in component c of vec4 g.
+    // Stages the weights of the 16 keys of a part: of row r those of four keys (c) of one thread in vec4 g.
     fn store_weights(part: u32) {
-      if (x >> 2u == part) {
-        let first = 4u * y + (x & 3u);
-        ${lines(owned, (r) => `staged[first${r === 0 ? '' : ` + ${4 * layout.across * r}u`}] = scores[${r}];`)}
+      if (x >> 2u == ${lanes === 16 ? 'part' : '(part & 1u)'}) {
+        let first = ${layout.weightsAt === 0 ? '' : 'WEIGHTS_AT + '}4u * y + (x & 3u);
+        ${
+          quads === 1
+            ? storeWeights(0)
+            : wgsl`
+              if (part < 2u) {
+                ${storeWeights(0)}
+              } else {
+                ${storeWeights(1)}
+              }`
+        }
       }
     }`,
     wgsl`
@@ -230,101 +275,27 @@ export function emitProducts(shader: Shader, layout: Layout): readonly string[] 
     fn add_weighted(sum: vec4<f32>, w: vec4<f32>, v0: vec4<f32>, v1: vec4<f32>, v2: vec4<f32>, v3: vec4<f32>) -> vec4<f32> {
       return w.w * v3 + (w.z * v2 + (w.y * v1 + (w.x * v0 + sum)));
     }`,
-    ...lines(
-      columns,
-      (n) => wgsl`
-      // sums += weights * values over the staged keys${columns > 1 ? `, columns ${64 * n} to ${64 * n + 63}` : ''}.
+    ...lines(blocks, (n) => {
+      // Of a block's 16 columns the thread has one or two.
+      const own = range(Math.min(quads, columns - quads * n));
+      const v = (m: number, c: number): string => `v${4 * m + c}`;
+      return wgsl`
+      // sums += weights * values over the staged keys${blocks > 1 ? `, columns ${64 * n} to ${64 * n + 63}` : ''}.
       fn add_values_${n}() {
         for (var g = 0u; g < ${four}; g++) {
           let key = VALUES_AT + 64u * g + x;
-          let v0 = staged[key];
-          let v1 = staged[key + 16u];
-          let v2 = staged[key + 32u];
-          let v3 = staged[key + 48u];
-          let row = 4u * y + g;
-          ${lines(owned, (r) => {
-            const weights = r === 0 ? 'staged[row]' : `staged[row + ${4 * layout.across * r}u]`;
-            const sum = `sums[${r * columns + n}]`;
-            return `${sum} = add_weighted(${sum}, ${weights}, v0, v1, v2, v3);`;
-          })}
+          ${own.flatMap((m) => lines(4, (c) => `let ${v(m, c)} = staged[${plus('key', 16 * c + lanes * m)}];`))}
+          let row = ${layout.weightsAt === 0 ? '' : 'WEIGHTS_AT + '}4u * y + g;
+          ${rowsOf.flatMap((r) => [
+            `let w${r} = staged[${plus('row', 4 * layout.across * r)}];`,
+            ...own.map((m) => {
+              const sum = `sums[${r * columns + quads * n + m}]`;
+              return `${sum} = add_weighted(${sum}, w${r}, ${lines(4, (c) => v(m, c)).join(', ')});`;
+            }),
+          ])}
         }
-      }`,
-    ),
-  ];
-}
-
-/** Online softmax over the tile, and the rule for NaN and infinity. */
-export function emitSoftmax(shader: Shader, layout: Layout): readonly string[] {
-  const { owned, columns, packs, threads } = layout;
-  const { sixteen, pairs } = loopBounds(shader, layout);
-  const pack = (n: number, of: (r: number) => string): string => {
-    const parts = Array.from({ length: 4 }, (_, m) => (4 * n + m < owned ? of(4 * n + m) : undefined));
-    return `vec4<f32>(${parts.map((p) => p ?? '0.0').join(', ')})`;
-  };
-  const slot = (n: number, thread: string): string =>
-    `partial[${n === 0 ? '' : `${n * threads}u + `}${thread}]`;
-  return [
-    wgsl`
-    fn highest_of(x: vec4<f32>) -> f32 {
-      return max(max(x.x, x.y), max(x.z, x.w));
-    }
-    fn sum_of(x: vec4<f32>) -> f32 {
-      return (x.x + x.y) + (x.z + x.w);
-    }
-    // exp(scores - top); exactly 0 for pairs without an edge and scores of -infinity.
-    fn weights_of(scores: vec4<f32>, top: f32) -> vec4<f32> {
-      return select(vec4<f32>(), exp(scores - top), scores > vec4<f32>(LOWEST));
-    }`,
-    wgsl`
-    // Turns scores into weights relative to the highest score yet, and rescales what was summed before.
-    fn update_softmax() {
-      ${lines(packs, (n) => `${slot(n, 'lane')} = ${pack(n, (r) => `highest_of(scores[${r}])`)};`)}
-      workgroupBarrier();
-      ${lines(packs, (n) => `var top_${n} = highest[${n}];`)}
-      for (var n = 0u; n < ${sixteen}; n++) {
-        ${lines(packs, (n) => `top_${n} = max(top_${n}, ${slot(n, '16u * y + n')});`)}
-      }
-      ${lines(packs, (n) => `let shrink_${n} = exp(highest[${n}] - top_${n});\nhighest[${n}] = top_${n};`)}
-      ${lines(owned, (r) => `scores[${r}] = weights_of(scores[${r}], top_${r >> 2}.${'xyzw'[r & 3]});`)}
-      ${lines(packs, (n) => `total[${n}] = total[${n}] * shrink_${n} + ${pack(n, (r) => `sum_of(scores[${r}])`)};`)}
-      ${lines(owned * columns, (m) => {
-        const r = Math.floor(m / columns);
-        return `sums[${m}] *= shrink_${r >> 2}.${'xyzw'[r & 3]};`;
-      })}
-    }`,
-    wgsl`
-    // The thread's parts of the sums of weights, added up over the threads of a row.
-    fn reduce_totals() {
-      workgroupBarrier();
-      ${lines(packs, (n) => `${slot(n, 'lane')} = total[${n}];\ntotal[${n}] = vec4<f32>();`)}
-      workgroupBarrier();
-      for (var n = 0u; n < ${sixteen}; n++) {
-        ${lines(packs, (n) => `total[${n}] += ${slot(n, '16u * y + n')};`)}
-      }
-    }`,
-    wgsl`
-    // Marks the rows that have an edge to a bad key, or are bad and have any edge.
-    fn poison_rows() {
-      for (var n = 0u; n < ${pairs}; n++) {
-        let row = y + ${layout.across}u * (n >> 2u);
-        let key = x + 16u * (n & 3u);
-        let bad_row = atomicLoad(&bad_queries[row >> 5u]) >> (row & 31u);
-        let bad_key = atomicLoad(&bad_keys[key >> 5u]) >> (key & 31u);
-        if (((bad_row | bad_key) & (edges >> n) & 1u) != 0u) {
-          atomicOr(&poisoned[row >> 5u], 1u << (row & 31u));
-        }
-      }
-    }
-    fn is_poisoned(row: u32) -> bool {
-      return ((atomicLoad(&poisoned[row >> 5u]) >> (row & 31u)) & 1u) != 0u;
-    }
-    fn clear_flags() {
-      if (lane < 2u) {
-        atomicStore(&bad_queries[lane], 0u);
-        atomicStore(&bad_keys[lane], 0u);
-        flagged = 0u;
-      }
-    }`,
+      }`;
+    }),
   ];
 }
 

@@ -1,4 +1,4 @@
 // Schedules printed as WGSL kernels.
 
 export { PRELUDES } from './preludes.js';
-export { emitVariant, type EmitInfo } from './variant.js';
+export { emitVariants, type EmitInfo } from './variant.js';

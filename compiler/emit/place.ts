@@ -88,7 +88,10 @@ export function emitPlace(shader: Shader, target: Target, options: PlaceOptions)
 }
 
 /** Parameters of `main` and its first lines: the workgroup's number, and an end for those past the last. */
-export function mainStart(threads: number): { readonly head: string; readonly start: string } {
+export function mainStart(
+  threads: number,
+  subgroups = false,
+): { readonly head: string; readonly start: string } {
   return {
     head: wgsl`
       @compute @workgroup_size(${threads})
@@ -96,6 +99,11 @@ export function mainStart(threads: number): { readonly head: string; readonly st
         @builtin(workgroup_id) group: vec3<u32>,
         @builtin(num_workgroups) groups: vec3<u32>,
         @builtin(local_invocation_index) thread: u32,
+        ${
+          subgroups
+            ? '@builtin(subgroup_invocation_id) subgroup_lane: u32,\n@builtin(subgroup_size) subgroup_size: u32,'
+            : ''
+        }
       ) {`,
     start: wgsl`
       let number = group.x + group.y * groups.x;

@@ -2,7 +2,8 @@ import type { Segment } from '../ir/schedule.js';
 import { isConst } from '../ir/build.js';
 import { coordinateLets } from './coordinates.js';
 import { printReturn } from './expression.js';
-import { loopBounds, rowOf, type Layout } from './layout.js';
+import { edgesType } from './attend.js';
+import { loopBounds, rowOf, scoresOf, type Layout } from './layout.js';
 import type { Shader } from './shader.js';
 import { pairName, printerFor, type Target } from './target.js';
 import { comment, floatLiteral, lines, wgsl } from './wgsl.js';
@@ -15,20 +16,31 @@ export function emitScores(
   segments: readonly Segment[],
   layout: Layout,
 ): readonly string[] {
-  const { owned } = layout;
+  const { owned, quads, held, lanes } = layout;
+  const words = edgesType(layout);
+  const key = (c: number): string => `key_positions[${c === 0 ? 'x' : `x + ${lanes * c}u`}]`;
+  /** A statement for each vec4 of scores. */
+  const each = (line: (scores: string, r: number, quad: number) => string): readonly string[] =>
+    lines(owned * quads, (n) => {
+      const r = Math.floor(n / quads);
+      return line(scoresOf(layout, r, n % quads), r, n % quads);
+    });
   const position = (r: number): string => `query_positions[${rowOf(layout, r)}]`;
   const scored =
     target.score === undefined
-      ? lines(owned, (r) => `scores[${r}] *= ${floatLiteral(1 / Math.sqrt(target.dim))};`)
+      ? each((scores) => `${scores} *= ${floatLiteral(1 / Math.sqrt(target.dim))};`)
       : [
-          'let j = vec4<i32>(key_positions[x], key_positions[x + 16u], key_positions[x + 32u], key_positions[x + 48u]);',
-          ...lines(owned, (r) => `scores[${r}] = score_row(at, scores[${r}], ${position(r)}, j);`),
+          ...lines(
+            quads,
+            (quad) => `let j${quad} = vec4<i32>(${lines(4, (c) => key(4 * quad + c)).join(', ')});`,
+          ),
+          ...each((scores, r, quad) => `${scores} = score_row(at, ${scores}, ${position(r)}, j${quad});`),
         ];
   const finish = wgsl`
     // From dot products to scores: the pattern's own, and LOWEST where a partial tile has no edge.
     fn finish_scores(at: Place, segment: u32, is_partial: bool) {
       ${scored}
-      edges = 0xffffffffu;
+      edges = ${words === 'u32' ? '0xffffffffu' : 'vec2<u32>(0xffffffffu)'};
       if (is_partial) {
         mask_tile(at, segment);
       }
@@ -37,18 +49,22 @@ export function emitScores(
   const mask = wgsl`
     // Finds the edges of a partial tile.
     fn mask_tile(at: Place, segment: u32) {
-      edges = 0u;
+      edges = ${words === 'u32' ? '0u' : 'vec2<u32>()'};
       for (var n = 0u; n < ${loopBounds(shader, layout).pairs}; n++) {
-        let i = query_positions[y + ${layout.across}u * (n >> 2u)];
-        let j = key_positions[x + 16u * (n & 3u)];
+        let i = query_positions[y + ${layout.across}u * (n >> ${Math.log2(held)}u)];
+        let j = key_positions[x + ${lanes}u * (n & ${held - 1}u)];
         if (j >= 0 && keep(at, segment, i, j)) {
-          edges |= 1u << n;
+          ${words === 'u32' ? 'edges |= 1u << n;' : 'edges |= select(vec2<u32>(1u << n, 0u), vec2<u32>(0u, 1u << (n & 31u)), n >= 32u);'}
         }
       }
-      ${lines(owned, (r) => `scores[${r}] = select(vec4<f32>(LOWEST), scores[${r}], edges_of_row(${4 * r}u));`)}
+      ${each((scores, r, quad) => {
+        const first = held * r + 4 * quad;
+        const word = words === 'u32' ? 'edges' : `edges.${'xy'[first >> 5]}`;
+        return `${scores} = select(vec4<f32>(LOWEST), ${scores}, four_edges(${word} >> ${first & 31}u));`;
+      })}
     }
-    fn edges_of_row(first: u32) -> vec4<bool> {
-      return ((vec4<u32>(edges >> first) >> vec4<u32>(0u, 1u, 2u, 3u)) & vec4<u32>(1u)) != vec4<u32>();
+    fn four_edges(bits: u32) -> vec4<bool> {
+      return ((vec4<u32>(bits) >> vec4<u32>(0u, 1u, 2u, 3u)) & vec4<u32>(1u)) != vec4<u32>();
     }`;
   return [finish, ...emitKeep(shader, target, segments), mask, ...emitScore(shader, target, layout)];
 }
@@ -88,7 +104,9 @@ function emitScore(shader: Shader, target: Target, layout: Layout): readonly str
     wgsl`
     // ${own ? 'A score of NaN or +infinity reaches its row; -infinity gives no weight.' : 'A product past the range of f32 reaches its row: as NaN, never as a wrong number.'}
     fn check_scores() {
-      ${lines(layout.owned, (r) => `scores[${r}] = checked(scores[${r}], ${rowOf(layout, r)});`)}
+      ${lines(layout.owned * layout.quads, (n) => {
+        return `scores[${n}] = checked(scores[${n}], ${rowOf(layout, Math.floor(n / layout.quads))});`;
+      })}
     }
     fn checked(scores: vec4<f32>, row: u32) -> vec4<f32> {
       let bits = bitcast<vec4<u32>>(scores);

@@ -1,12 +1,14 @@
 import type { TilePass } from '../ir/schedule.js';
-import { eachRow, emitAttend, emitBegin, emitLoads, emitProducts, emitSoftmax, emitState } from './attend.js';
-import { layoutOf } from './layout.js';
+import { eachRow, emitAttend, emitBegin, emitLoads, emitProducts, emitState } from './attend.js';
+import { layoutOf, rowLanes, workgroupBytes, type Layout } from './layout.js';
 import { emitPlace, mainStart } from './place.js';
 import { emitScores } from './scores.js';
 import { createShader, type Shader } from './shader.js';
+import { emitSoftmax } from './softmax.js';
 import { emitSpace, keySpaceNames, QUERY_SPACE } from './spaces.js';
 import { emitReadBefore, emitStore, SPECIAL_VALUES } from './store.js';
 import type { Target } from './target.js';
+import type { Tiling } from './tiling.js';
 import { emitVisit } from './visit.js';
 import { comment, lines, wgsl } from './wgsl.js';
 
@@ -14,9 +16,7 @@ import { comment, lines, wgsl } from './wgsl.js';
 
 export interface TileKernelOptions {
   readonly name: string;
-  /** Query rows of a tile, and of those how many a thread owns. */
-  readonly rows: number;
-  readonly owned: number;
+  readonly tiling: Tiling;
   /** Merge with what (out, lse) hold. */
   readonly merge: boolean;
   readonly sink: boolean;
@@ -28,19 +28,27 @@ export function emitTileKernel(
   target: Target,
   pass: TilePass,
   options: TileKernelOptions,
-): { readonly text: string; readonly shader: Shader; readonly threads: number } {
+): {
+  readonly text: string;
+  readonly shader: Shader;
+  readonly threads: number;
+  /** Bytes of workgroup memory. */
+  readonly bytes: number;
+} {
   const shader = createShader();
-  const layout = layoutOf(target, options.rows, options.owned);
+  const layout = layoutOf(target, options.tiling);
+  const { rows } = layout;
+  const lanes = rowLanes(layout).argument;
   const tensors = options.split ? (['q', 'k', 'v'] as const) : (['q', 'k', 'v', 'out', 'lse'] as const);
-  const place = emitPlace(shader, target, { by: 'tiles', rows: options.rows, split: options.split, tensors });
-  const visit = emitVisit(shader, target, pass, options.split, options.rows);
-  const { head, start } = mainStart(layout.threads);
+  const place = emitPlace(shader, target, { by: 'tiles', rows, split: options.split, tensors });
+  const visit = emitVisit(shader, target, pass, options.split, rows);
+  const { head, start } = mainStart(layout.threads, layout.subgroups);
   const hasTile =
     pass.queries.kind === 'grid'
       ? ''
       : wgsl`
         // Classes and heads may have fewer tiles than the most.
-        if (i32(at.tile) * ${options.rows} >= ${QUERY_SPACE.size}(at)) {
+        if (i32(at.tile) * ${rows} >= ${QUERY_SPACE.size}(at)) {
           return;
         }`;
   const main = wgsl`
@@ -50,12 +58,12 @@ export function emitTileKernel(
       ${emitBegin(layout)}
       ${visit.begin}
       for (var next = ${visit.next}; next.kind != NO_PAIR; next = ${visit.next}) {
-        attend_tile(at, next.segment, next.tile, next.kind == SOME_PAIRS);
+        attend_tile(at, next.segment, next.tile, next.kind == SOME_PAIRS${lanes && `, ${lanes}`});
       }
-      ${options.split ? 'store_parts(at, number);' : 'store_rows(at);'}
+      ${options.split ? 'store_parts(at, number' : 'store_rows(at'}${lanes && `, ${lanes}`});
     }`;
   const store = options.split
-    ? [emitStoreParts(shader, options.rows, layout)]
+    ? [emitStoreParts(shader, layout)]
     : [
         ...(options.merge ? [emitReadBefore(shader)] : []),
         emitStoreRows(options.merge, layout),
@@ -63,7 +71,7 @@ export function emitTileKernel(
           merge: options.merge,
           sink: options.sink,
           columns: layout.columns,
-          step: 16,
+          step: layout.lanes,
         }),
       ];
   const body = [
@@ -72,7 +80,7 @@ export function emitTileKernel(
     ...place,
     main,
     ...visit.functions,
-    ...emitSpace(shader, target, pass.queries, QUERY_SPACE, options.rows),
+    ...emitSpace(shader, target, pass.queries, QUERY_SPACE, rows),
     ...pass.segments.flatMap((s, n) => emitSpace(shader, target, s.space, keySpaceNames(n), 64)),
     emitPlaceKeys(pass),
     emitAttend(shader, layout),
@@ -82,13 +90,18 @@ export function emitTileKernel(
     ...emitSoftmax(shader, layout),
     ...store,
   ];
-  return { text: shader.finish(comment(headerOf(pass, options)), body), shader, threads: layout.threads };
+  return {
+    text: shader.finish(comment(headerOf(pass, options)), body),
+    shader,
+    threads: layout.threads,
+    bytes: workgroupBytes(layout),
+  };
 }
 
 function headerOf(pass: TilePass, options: TileKernelOptions): string {
   const segments = pass.segments.map((s) => `  keys by ${s.space.name}: ${s.sources.join('; ')}`);
   return [
-    `${options.name}: attention over tiles of ${options.rows} queries and 64 keys${options.split ? ', the keys in parts' : ''}.`,
+    `${options.name}: attention over tiles of ${options.tiling.rows} queries and 64 keys${options.split ? ', the keys in parts' : ''}.`,
     `Queries by ${pass.queries.name}.`,
     ...segments,
   ].join('\n');
@@ -118,7 +131,8 @@ function emitPlaceKeys(pass: TilePass): string {
     }`;
 }
 
-function emitStoreRows(merge: boolean, layout: ReturnType<typeof layoutOf>): string {
+function emitStoreRows(merge: boolean, layout: Layout): string {
+  const { parameter, argument } = rowLanes(layout);
   const before = eachRow(layout, (r, row) => {
     return wgsl`
       let i_${r} = query_positions[${row}];
@@ -137,21 +151,23 @@ function emitStoreRows(merge: boolean, layout: ReturnType<typeof layoutOf>): str
   });
   return wgsl`
     // Divides by the sums of weights and writes the tile's rows.
-    fn store_rows(at: Place) {
+    fn store_rows(at: Place${parameter && `, ${parameter}`}) {
       ${merge ? ['workgroupBarrier();', '// Read by all threads of a row before one of them writes.', ...before] : ''}
-      reduce_totals();
+      reduce_totals(${argument});
       ${stores}
     }`;
 }
 
-function emitStoreParts(shader: Shader, rows: number, layout: ReturnType<typeof layoutOf>): string {
+function emitStoreParts(shader: Shader, layout: Layout): string {
+  const { rows, lanes } = layout;
+  const { parameter, argument } = rowLanes(layout);
   const parts = shader.bind('parts', 'read_write');
   const width = layout.valueWidth + 1;
   const stores = eachRow(layout, (r, row, highest, total, sums) => {
     const writes = sums.map((s, n) => {
-      const column = n === 0 ? 'x' : `x + ${16 * n}u`;
+      const column = n === 0 ? 'x' : `x + ${lanes * n}u`;
       const write = `${parts}[part_${r} + ${column}] = ${s};`;
-      return 16 * (n + 1) <= layout.valueWidth
+      return lanes * (n + 1) <= layout.valueWidth
         ? write
         : wgsl`
           if (${column} < ${layout.valueWidth}u) {
@@ -168,8 +184,8 @@ function emitStoreParts(shader: Shader, rows: number, layout: ReturnType<typeof 
   });
   return wgsl`
     // Writes what this part of the keys gives: of each row the sums, then the highest score, the total and poison.
-    fn store_parts(at: Place, number: u32) {
-      reduce_totals();
+    fn store_parts(at: Place, number: u32${parameter && `, ${parameter}`}) {
+      reduce_totals(${argument});
       ${stores}
     }`;
 }

@@ -6,12 +6,10 @@ import { emitMergeKernel } from './merge-kernel.js';
 import { emitInitialise, emitSinkKernel, ROWS } from './row-kernels.js';
 import type { Shader } from './shader.js';
 import type { Target } from './target.js';
+import { emitSubgroupVariant } from './subgroup-variant.js';
 import { emitTileKernel } from './tile-kernel.js';
+import { DECODE_ROWS, DECODE_TILING, portableTiling, PREFILL_ROWS } from './tiling.js';
 import { identifier } from './wgsl.js';
-
-/** Query rows of a tile in prefill and decoding kernels. */
-const PREFILL_ROWS = 64;
-const DECODE_ROWS = 16;
 
 export interface EmitInfo {
   /** Head sizes of q and k, and of v: multiples of 8 from 16 to 256. */
@@ -67,8 +65,7 @@ export function emitVariant(schedule: Schedule, index: number, info: EmitInfo): 
     add('tiles', n, PREFILL_ROWS, (name) =>
       emitTileKernel(target, pass, {
         name,
-        rows: PREFILL_ROWS,
-        owned: 4,
+        tiling: portableTiling(target.valueDim),
         split: false,
         ...common,
       }),
@@ -76,7 +73,7 @@ export function emitVariant(schedule: Schedule, index: number, info: EmitInfo): 
     // Boxes of a grid are of 64 cells; all tokens are queries there.
     if (pass.queries.kind === 'grid') return;
     add('decode', n, DECODE_ROWS, (name) =>
-      emitTileKernel(target, pass, { name, rows: DECODE_ROWS, owned: 1, split: true, ...common }),
+      emitTileKernel(target, pass, { name, tiling: DECODE_TILING, split: true, ...common }),
     );
     add('merge', n, DECODE_ROWS, (name) =>
       emitMergeKernel(target, pass, { name, rows: DECODE_ROWS, ...common }),
@@ -96,4 +93,20 @@ export function emitVariant(schedule: Schedule, index: number, info: EmitInfo): 
       maxComputeInvocationsPerWorkgroup: 256,
     },
   };
+}
+
+/** Families of kernels: every one that there is, or only the one that runs everywhere. */
+export type Families = 'auto' | 'portable';
+
+/** Every schedule in each family: first all `portable` variants, in the order of the schedules. */
+export function emitVariants(
+  schedules: readonly Schedule[],
+  info: EmitInfo,
+  families: Families,
+): readonly Variant[] {
+  const portable = schedules.map((s, n) => emitVariant(s, n, info));
+  if (families === 'portable') return portable;
+  const target = targetOf(info);
+  const subgroup = schedules.flatMap((s, n) => emitSubgroupVariant(portable[n], s, target) ?? []);
+  return [...portable, ...subgroup];
 }

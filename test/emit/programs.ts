@@ -1,6 +1,6 @@
 // Programs of given patterns, one variant for each way to schedule them.
 
-import { emitVariant, PRELUDES } from '../../compiler/emit/index.js';
+import { emitVariants, PRELUDES } from '../../compiler/emit/index.js';
 import type { Pattern } from '../../compiler/ir/edges.js';
 import type { Program } from '../../compiler/ir/program.js';
 import { candidateSchedules } from '../../compiler/schedule/index.js';
@@ -20,7 +20,7 @@ export function programFor(pattern: Pattern, dim = 16, valueDim = dim): Program 
     score: pattern.score,
     mix: pattern.mix,
     schedules,
-    variants: schedules.map((s, n) => emitVariant(s, n, { dim, valueDim, pattern })),
+    variants: emitVariants(schedules, { dim, valueDim, pattern }, 'auto'),
     preludes: PRELUDES,
     maxLength: 2 ** 20,
   };

@@ -8,6 +8,8 @@ export interface ShaderOf {
   /** "f16/f32": of q, k and v, and of out. */
   readonly types: string;
   readonly code: string;
+  /** What its variant asks of a device. */
+  readonly limits: Readonly<Record<string, number>>;
 }
 
 /** Each text once. */
@@ -18,7 +20,8 @@ export function shadersOf(program: Program): readonly ShaderOf[] {
       for (const input of variant.inputs) {
         for (const output of variant.outputs) {
           const code = shaderText(program, kernel, { input, output });
-          if (!found.has(code)) found.set(code, { kernel, types: `${input}/${output}`, code });
+          if (!found.has(code))
+            found.set(code, { kernel, types: `${input}/${output}`, code, limits: variant.limits });
         }
       }
     }

@@ -1,0 +1,53 @@
+import { STORAGE_TYPES, type Kernel, type Variant } from '../ir/program.js';
+import type { Schedule } from '../ir/schedule.js';
+import type { Target } from './target.js';
+import { emitTileKernel } from './tile-kernel.js';
+import { subgroupTiling } from './tiling.js';
+
+/** Kernels that use subgroups ask for this. */
+export const SUBGROUP_DIRECTIVES = 'enable subgroups;';
+
+/**
+ * The `subgroup` family: the portable variant of a schedule with the kernels replaced that there are for subgroups (of
+ * any size). Undefined if there are none.
+ */
+export function emitSubgroupVariant(
+  portable: Variant,
+  schedule: Schedule,
+  target: Target,
+): Variant | undefined {
+  const tiling = subgroupTiling(target.dim, target.valueDim);
+  let memory = portable.limits.maxComputeWorkgroupStorageSize;
+  const replaced = portable.kernels.map((kernel): Kernel => {
+    const pass = kernel.pass === undefined ? undefined : schedule.passes[kernel.pass];
+    if (kernel.role !== 'tiles' || pass?.kind !== 'tiles') return kernel;
+    const single = schedule.passes.length === 1 && pass.complete;
+    const { text, shader, threads, bytes } = emitTileKernel(target, pass, {
+      name: kernel.name,
+      tiling,
+      split: false,
+      merge: kernel.pass !== 0 || !pass.complete,
+      sink: target.mix.sink !== undefined && single,
+    });
+    memory = Math.max(memory, bytes);
+    return {
+      ...kernel,
+      directives: SUBGROUP_DIRECTIVES,
+      wgsl: text,
+      workgroup: [threads, 1, 1],
+      rows: tiling.rows,
+      bindings: shader.bindings,
+      uniforms: shader.uniforms,
+    };
+  });
+  if (replaced.every((kernel, n) => kernel === portable.kernels[n])) return undefined;
+  return {
+    family: 'subgroup',
+    inputs: STORAGE_TYPES,
+    outputs: STORAGE_TYPES,
+    schedule: portable.schedule,
+    kernels: replaced,
+    features: ['subgroups'],
+    limits: { ...portable.limits, maxComputeWorkgroupStorageSize: memory },
+  };
+}
