@@ -3,6 +3,7 @@
  * own, `run` for tensors. Devices in Node: 'attnc/node'. The float64 oracle: 'attnc/reference'.
  */
 export { prepare, requirements, type Prepared, type PrepareOptions } from './prepare.js';
+export { describeAdapter } from './adapters.js';
 export { encode, type Encoded, type EncodeStats } from './encode.js';
 export { run, type RunOptions, type RunResult, type RunStats } from './run.js';
 export type { ChooseOptions } from './launches.js';

@@ -7,6 +7,7 @@ import {
   type StorageTypes,
   type Variant,
 } from '../compiler/ir/program.js';
+import { matrixProblem } from './adapters.js';
 import { shaderText } from '../compiler/ir/shader-text.js';
 import { AttncError, internalError, limitTooSmall, missingFeature, usageError, wrongType } from './errors.js';
 import { STAGE_COMPUTE } from './gpu-flags.js';
@@ -84,10 +85,23 @@ export function choose(device: GPUDevice, program: Program): Prepared {
     });
   }
   const problems = program.variants.map((v) => lacking(device, v));
-  const variants = program.variants.filter((_, n) => problems[n] === undefined);
+  const variants = program.variants
+    .filter((_, n) => problems[n] === undefined)
+    .map((v) => withKernelsFor(v, subgroupSize(device)));
   const first = problems.find((p) => p !== undefined);
   if (variants.length === 0) throw first ?? internalError(`program ${program.name} has no kernels`);
   return { device, program, variants, pipelines: new Map() };
+}
+
+/** The size of the device's smallest subgroups; 4 is the least that WebGPU allows. */
+const subgroupSize = (device: GPUDevice): number =>
+  (device.adapterInfo as GPUAdapterInfo | undefined)?.subgroupMinSize || 4;
+
+/** The variant without kernels for subgroups of other sizes. */
+function withKernelsFor(variant: Variant, size: number): Variant {
+  const fits = ({ subgroups }: Kernel): boolean =>
+    !subgroups || (subgroups.least <= size && size < subgroups.below);
+  return variant.kernels.every(fits) ? variant : { ...variant, kernels: variant.kernels.filter(fits) };
 }
 
 /**
@@ -124,6 +138,8 @@ export function lacking(device: GPUDevice, variant: Variant): AttncError | undef
     const enough = name.startsWith('min') ? offered <= needed : offered >= needed;
     if (!enough) return limitTooSmall(name, needed, offered);
   }
+  const problem = variant.matrix && matrixProblem(device, variant.matrix);
+  if (problem !== undefined) return missingFeature(`subgroup matrices: ${problem}`, [...device.features]);
   return undefined;
 }
 

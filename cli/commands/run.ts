@@ -80,7 +80,7 @@ async function run(session: Session, file: string, options: Options): Promise<nu
   session.progress.step('making up tensors');
   const tensors = tensorsOf(work, options.dtype ?? 'f32');
   const { run: runOnDevice } = await import('../../runtime/run.js');
-  const opened = await openFor(session, options.device, [program]);
+  const opened = await openFor(session, options.device);
   try {
     session.progress.step('running', opened.name);
     const start = performance.now();

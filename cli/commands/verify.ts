@@ -90,12 +90,7 @@ async function verifyFile(session: Session, file: string, options: Options): Pro
       works.push(name);
     }
   }
-  const ready = works.filter((w) => typeof w !== 'string');
-  const opened = await openFor(
-    session,
-    options.device,
-    ready.map((w) => w.program),
-  );
+  const opened = await openFor(session, options.device);
   const outcomes: Outcome[] = [];
   try {
     const { verify, findingsOf } = await import('../verify.js');

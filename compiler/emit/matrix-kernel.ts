@@ -3,7 +3,7 @@ import { emitKeySwitch } from './key-places.js';
 import { commitTile, emitFetch, fetchTile, fetchVariables, stageQueries } from './matrix-loads.js';
 import { matrixLayout, type MatrixLayout, type MatrixTiling, type MatrixUnit } from './matrix-layout.js';
 import { addValues, scoreTile } from './matrix-products.js';
-import { emitMaskQuad, emitScoreQuad, updateSoftmax } from './matrix-softmax.js';
+import { emitFinishScores, updateSoftmax } from './matrix-softmax.js';
 import { storeParts, storeRows } from './matrix-store.js';
 import { emitPlace } from './place.js';
 import { emitKeep, scoreFunction } from './scores.js';
@@ -65,8 +65,8 @@ export function emitMatrixKernel(
     emitKeySwitch(pass),
     ...emitFetch(shader, layout),
     ...emitKeep(shader, target, pass.segments),
-    ...(target.score ? [scoreFunction(shader, target), emitScoreQuad()] : []),
-    emitMaskQuad(target.score !== undefined),
+    ...(target.score ? [scoreFunction(shader, target)] : []),
+    emitFinishScores(target.score !== undefined),
     ...(split
       ? []
       : [
@@ -207,13 +207,26 @@ function emitMain(
                 }`
               : ''
           }
-          ${scoreTile(layout)}
-          ${each((b) => updateSoftmax(layout, b, target.score !== undefined))}
-          ${addValues(layout)}
+          ${chunks(shader, layout, [scoreTile(layout), ...each((b) => updateSoftmax(layout, b, target.score !== undefined)), addValues(layout)])}
         }
         ${sync}
         ${options.split ? storeParts(shader, layout) : storeRows(layout, options.merge)}
       }
+    }`;
+}
+
+/** The staged keys, a chunk at a time. */
+function chunks(shader: Shader, layout: MatrixLayout, body: readonly string[]): string {
+  const { keys, chunk, keyStride, valueStride } = layout;
+  const start = wgsl`
+    let keys_at = first_key * ${keyStride}u;
+    let values_at = VALUES_AT + first_key * ${valueStride}u;`;
+  if (keys === chunk) return ['let first_key = 0u;', start, ...body].join('\n');
+  const bound = shader.uniform('staged_keys', 'u32', { kind: 'bits', value: keys });
+  return wgsl`
+    for (var first_key = 0u; first_key < ${bound}; first_key += ${chunk}u) {
+      ${start}
+      ${body}
     }`;
 }
 

@@ -17,6 +17,8 @@ export interface MatrixTiling {
   readonly blocks: number;
   /** Keys that are staged at once: a divisor of 64, a multiple of n and k. */
   readonly keys: number;
+  /** Of those, keys that are scored at once, in a loop that compilers cannot unroll: it bounds the registers. */
+  readonly chunk: number;
   /** Fetch the next keys and values into registers while computing on the present ones. */
   readonly prefetch: boolean;
   /**
@@ -59,13 +61,13 @@ export interface MatrixLayout extends MatrixUnit, MatrixTiling {
 
 export function matrixLayout(target: Target, unit: MatrixUnit, tiling: MatrixTiling): MatrixLayout {
   const { m, n, k, lanes } = unit;
-  const { subgroups, blocks, keys } = tiling;
+  const { subgroups, blocks, keys, chunk } = tiling;
   const dimSteps = Math.ceil(target.dim / k);
   const valueColumns = Math.ceil(target.valueDim / n);
   const keyPieces = (dimSteps * k) / 8;
   const valuePieces = (valueColumns * n) / 8;
   const sharers = lanes / m;
-  const scoreStride = keys / 4 + 1;
+  const scoreStride = chunk / 4 + 1;
   const valuesAt = keys * (keyPieces + 1);
   return {
     ...unit,
@@ -73,8 +75,8 @@ export function matrixLayout(target: Target, unit: MatrixUnit, tiling: MatrixTil
     rows: subgroups * blocks * m,
     threads: subgroups * lanes,
     dimSteps,
-    keySteps: keys / k,
-    keyColumns: keys / n,
+    keySteps: chunk / k,
+    keyColumns: chunk / n,
     valueColumns,
     keyPieces,
     valuePieces,
@@ -83,12 +85,12 @@ export function matrixLayout(target: Target, unit: MatrixUnit, tiling: MatrixTil
     keyStride: keyPieces + 1,
     valueStride: valuePieces + 1,
     scoreStride,
-    weightStride: keys / 8 + 1,
+    weightStride: chunk / 8 + 1,
     valuesAt,
     staged: valuesAt + keys * (valuePieces + 1),
     scratch: m * scoreStride,
     sharers,
-    pairs: keys / 8 / sharers,
+    pairs: chunk / 8 / sharers,
     columns: Math.ceil((valueColumns * n) / 4 / sharers),
     parts: 64 / keys,
   };

@@ -136,6 +136,7 @@ export function commitTile(shader: Shader, layout: MatrixLayout): string {
         atomicStore(&flags[thread], 0u);
       }
       workgroupBarrier();
+      ${copiesOf(layout, 'value').map((copy) => `${copy.name} = checked_value(${copy.name}, (${copy.number}) / ${copy.pieces}u);`)}
     }
     ${
       layout.lone
@@ -149,14 +150,12 @@ export function commitTile(shader: Shader, layout: MatrixLayout): string {
     const isKey = copy.name.startsWith('key');
     const stride = isKey ? layout.keyStride : layout.valueStride;
     const at = `((${copy.number}) / ${copy.pieces}u) * ${stride}u + (${copy.number}) % ${copy.pieces}u`;
-    const line = isKey
-      ? `staged[${at}] = ${copy.name};`
-      : `staged[VALUES_AT + ${at}] = checked_value(${copy.name}, (${copy.number}) / ${copy.pieces}u, careful);`;
+    const line = isKey ? `staged[${at}] = ${copy.name};` : `staged[VALUES_AT + ${at}] = ${copy.name};`;
     return copy.guard ? `if (${copy.guard}) {\n  ${line}\n}` : line;
   };
   return wgsl`
-    ${clear}
     ${layout.prefetch ? '' : [fetchVariables(layout), fetchTile(shader, layout)]}
+    ${clear}
     ${positions(layout, (n, r) => `key_positions[${r}] = position_${n};`)}
     ${copiesOf(layout, 'key').map(write)}
     ${copiesOf(layout, 'value').map(write)}`;
@@ -177,14 +176,12 @@ export function emitFetch(shader: Shader, layout: MatrixLayout): readonly string
     load('value', 'v', layout.valueWidth, layout.valuePieces),
     wgsl`
     // With care, a piece with NaN or infinity in it becomes 0, and its key is marked.
-    fn checked_value(value: vec4<u32>, key: u32, careful: bool) -> vec4<u32> {
-      if (careful) {
-        // Of a half with all bits of the exponent set, adding 1 to the exponent sets the sign.
-        let carried = (value & vec4<u32>(0x7c007c00u)) + vec4<u32>(0x04000400u);
-        if (any((carried & vec4<u32>(0x80008000u)) != vec4<u32>())) {
-          atomicOr(&flags[key >> 5u], 1u << (key & 31u));
-          return vec4<u32>();
-        }
+    fn checked_value(value: vec4<u32>, key: u32) -> vec4<u32> {
+      // Of a half with all bits of the exponent set, adding 1 to the exponent sets the sign.
+      let carried = (value & vec4<u32>(0x7c007c00u)) + vec4<u32>(0x04000400u);
+      if (any((carried & vec4<u32>(0x80008000u)) != vec4<u32>())) {
+        atomicOr(&flags[key >> 5u], 1u << (key & 31u));
+        return vec4<u32>();
       }
       return value;
     }`,

@@ -14,7 +14,7 @@ export function scoreTile(layout: MatrixLayout): string {
     const at = c * n * keyStride + (d * k) / 8;
     return wgsl`
       {
-        let keys = subgroupMatrixLoad<${rightType(layout)}, col_major>(&staged, ${at}u, ${keyStride}u);
+        let keys = subgroupMatrixLoad<${rightType(layout)}, col_major>(&staged, keys_at + ${at}u, ${keyStride}u);
         ${lines(blocks, (b) => `score_${b}_${c} = subgroupMatrixMultiplyAccumulate(query_${b}_${d}, keys, score_${b}_${c});`)}
       }`;
   };
@@ -30,7 +30,7 @@ export function addValues(layout: MatrixLayout): string {
     const at = s * k * valueStride + (c * n) / 8;
     return wgsl`
       {
-        let values = subgroupMatrixLoad<${rightType(layout)}, row_major>(&staged, VALUES_AT + ${at}u, ${valueStride}u);
+        let values = subgroupMatrixLoad<${rightType(layout)}, row_major>(&staged, values_at + ${at}u, ${valueStride}u);
         ${lines(blocks, (b) => `result_${b}_${c} = subgroupMatrixMultiplyAccumulate(weight_${b}_${s}, values, result_${b}_${c});`)}
       }`;
   };
@@ -41,7 +41,7 @@ export function addValues(layout: MatrixLayout): string {
 /** Statements that load a block's weights as matrices. */
 export function loadWeights(layout: MatrixLayout, b: number): readonly string[] {
   return lines(layout.keySteps, (s) => {
-    const at = s === 0 ? 'own' : `own + ${(s * layout.k) / 8}u`;
+    const at = `own + ${(s * layout.k) / 8}u`;
     return `let weight_${b}_${s} = subgroupMatrixLoad<${leftType(layout)}, row_major>(&scratch, ${at}, ${layout.weightStride}u);`;
   });
 }

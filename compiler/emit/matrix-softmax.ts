@@ -8,74 +8,82 @@ import { lines, wgsl } from './wgsl.js';
 /** vec4 number q of a lane's scores: its place in the row, in vec4s, without the lane's own part. */
 const quadAt = (layout: MatrixLayout, q: number): number => 2 * layout.sharers * (q >> 1) + (q & 1);
 
+/** Statements that combine what the lanes of a row have, by butterflies. */
+export function overSharers(layout: MatrixLayout, op: (other: string) => string): readonly string[] {
+  const out: string[] = [];
+  for (let step = 1; step < layout.sharers; step *= 2) out.push(op(`${layout.m * step}u`));
+  return out;
+}
+
+/** Statements from a block's scores to its weights. Blocks take turns with the scratch space: there is little of it. */
 export function updateSoftmax(layout: MatrixLayout, b: number, hasScore: boolean): string {
-  const { keyColumns, n, m, scoreStride, weightStride, pairs, sharers } = layout;
+  const { keyColumns, n, scoreStride, weightStride, pairs, sharers } = layout;
   const { sync } = syncOf(layout);
   const quads = 2 * pairs;
-  const column = (q: number): string => `8u * x + ${4 * quadAt(layout, q)}u`;
-  const mask = lines(
-    quads,
-    (q) =>
-      `s_${q} = mask_quad(at, segment, i_${b}, s_${q}, ${column(q)}, is_partial, careful, &poisoned_${b});`,
-  );
-  const tops = lines(quads, (q) => `s_${q}`).reduce((a, c) => `max(${a}, ${c})`);
-  const share = (op: (other: string) => string): readonly string[] => {
-    const out: string[] = [];
-    for (let step = 1; step < sharers; step *= 2) out.push(op(`${m * step}u`));
-    return out;
-  };
+  const each = (line: (q: number) => string): readonly string[] => lines(quads, line);
+  // In place and in a loop, so that this costs no registers where it isn't needed.
+  const finish = wgsl`
+    for (var q = 0u; q < ${quads}u; q++) {
+      let column = 2u * (${sharers > 1 ? `${sharers}u * ` : ''}(q >> 1u) + x) + (q & 1u);
+      let place = own + y * ${scoreStride}u + column;
+      let dots = bitcast<vec4<f32>>(scratch[place]);
+      let scores = finish_scores(at, segment, i_${b}, dots, first_key + 4u * column, is_partial, careful, &poisoned_${b});
+      scratch[place] = bitcast<vec4<u32>>(scores);
+    }`;
+  const tops = each((q) => `s_${q}`).reduce((a, c) => `max(${a}, ${c})`);
+  const half = (q: number): string => `pack2x16float(s_${q}.xy), pack2x16float(s_${q}.zw)`;
   return wgsl`
+    // Block ${b}: scores to weights.
     ${lines(keyColumns, (c) => `subgroupMatrixStore<row_major>(&scratch, own + ${(c * n) / 4}u, score_${b}_${c}, ${scoreStride}u);`)}
     ${sync}
-    ${loadsBefore(layout, b)}
+    ${
+      hasScore
+        ? finish
+        : wgsl`
+          if (is_partial || careful) {
+            ${finish}
+          }`
+    }
     {
       let line = own + y * ${scoreStride}u + 2u * x;
-      ${lines(quads, (q) => `var s_${q} = bitcast<vec4<f32>>(scratch[line + ${quadAt(layout, q)}u]);`)}
-      ${hasScore ? lines(quads, (q) => `s_${q} = score_quad(at, s_${q}, i_${b}, ${column(q)});`) : ''}
-      if (is_partial || careful) {
-        ${mask}
-      }
+      ${each((q) => `var s_${q} = bitcast<vec4<f32>>(scratch[line + ${quadAt(layout, q)}u]);`)}
       let tops = ${tops};
-      var top = max(max(tops.x, tops.y), max(tops.z, tops.w));
-      ${share((other) => `top = max(top, subgroupShuffleXor(top, ${other}));`)}
-      top *= TO_LOG2;
+      var top = TO_LOG2 * max(max(tops.x, tops.y), max(tops.z, tops.w));
+      ${overSharers(layout, (other) => `top = max(top, subgroupShuffleXor(top, ${other}));`)}
       let grown = top > reference_${b} + SLACK;
+      ${layout.lone ? '' : '// Waits until all lanes have their scores, too.'}
       ${rescale(layout, b)}
-      ${lines(quads, (q) => `s_${q} = exp2(s_${q} * TO_LOG2 - reference_${b});`)}
-      let sums = ${lines(quads, (q) => `s_${q}`).join(' + ')};
+      ${each((q) => `s_${q} = exp2(s_${q} * TO_LOG2 - reference_${b});`)}
+      let sums = ${each((q) => `s_${q}`).join(' + ')};
       total_${b} += (sums.x + sums.y) + (sums.z + sums.w);
       let weights = own + y * ${weightStride}u + x;
-      ${lines(pairs, (p) => {
-        const half = (q: number): string => `pack2x16float(s_${q}.xy), pack2x16float(s_${q}.zw)`;
-        return `scratch[weights + ${sharers * p}u] = vec4<u32>(${half(2 * p)}, ${half(2 * p + 1)});`;
-      })}
+      ${lines(pairs, (p) => `scratch[weights + ${sharers * p}u] = vec4<u32>(${half(2 * p)}, ${half(2 * p + 1)});`)}
     }
     ${sync}
     ${loadWeights(layout, b)}
     ${b + 1 < layout.blocks ? sync : ''}`;
 }
 
-const loadsBefore = (_layout: MatrixLayout, b: number): string => `// Block ${b}: scores to weights.`;
-
 /** Moves the reference of rows whose highest score has grown, and brings their sums and results to it. */
 function rescale(layout: MatrixLayout, b: number): string {
-  const { valueColumns, n, scoreStride, keys, sharers } = layout;
+  const { valueColumns, n, scoreStride, chunk, sharers } = layout;
   const { sync } = syncOf(layout);
-  const perPart = keys / n;
-  const parts = Math.ceil(valueColumns / perPart);
-  const quads = keys / 4 / sharers;
-  const moveResults = lines(parts, (part) => {
-    const matrices = Array.from({ length: Math.min(perPart, valueColumns - part * perPart) }, (_, c) => c);
-    const used = Math.min(quads, Math.ceil((matrices.length * n) / 4 / sharers));
+  const perPart = chunk / n;
+  const quads = chunk / 4 / sharers;
+  const moveResults = lines(Math.ceil(valueColumns / perPart), (part) => {
+    const count = Math.min(perPart, valueColumns - part * perPart);
+    const used = Math.min(quads, Math.ceil((count * n) / 4 / sharers));
+    const place = (c: number): string => `own + ${(c * n) / 4}u`;
+    const result = (c: number): string => `result_${b}_${part * perPart + c}`;
     return wgsl`
-      ${matrices.map((c) => `subgroupMatrixStore<row_major>(&scratch, own + ${(c * n) / 4}u, result_${b}_${part * perPart + c}, ${scoreStride}u);`)}
+      ${lines(count, (c) => `subgroupMatrixStore<row_major>(&scratch, ${place(c)}, ${result(c)}, ${scoreStride}u);`)}
       ${sync}
-      ${lines(used, (q) => {
-        const at = `results + ${sharers * q}u`;
-        return `scratch[${at}] = bitcast<vec4<u32>>(bitcast<vec4<f32>>(scratch[${at}]) * shrink);`;
-      })}
+      for (var q = 0u; q < ${used}u; q++) {
+        let place = own + y * ${scoreStride}u + x + ${sharers}u * q;
+        scratch[place] = bitcast<vec4<u32>>(bitcast<vec4<f32>>(scratch[place]) * shrink);
+      }
       ${sync}
-      ${matrices.map((c) => `result_${b}_${part * perPart + c} = subgroupMatrixLoad<${resultType(layout)}, row_major>(&scratch, own + ${(c * n) / 4}u, ${scoreStride}u);`)}
+      ${lines(count, (c) => `${result(c)} = subgroupMatrixLoad<${resultType(layout)}, row_major>(&scratch, ${place(c)}, ${scoreStride}u);`)}
       ${sync}`;
   });
   const body = wgsl`
@@ -83,7 +91,6 @@ function rescale(layout: MatrixLayout, b: number): string {
     let shrink = exp2(reference_${b} - moved);
     reference_${b} = moved;
     total_${b} *= shrink;
-    let results = own + y * ${scoreStride}u + x;
     ${moveResults}`;
   return layout.lone
     ? wgsl`
@@ -99,17 +106,10 @@ function rescale(layout: MatrixLayout, b: number): string {
       }`;
 }
 
-/** Pattern's score of four pairs. */
-export function emitScoreQuad(): string {
+/** From dot products to the pattern's own scores where there is an edge, LOWEST elsewhere. */
+export function emitFinishScores(hasScore: boolean): string {
   const one = (c: string, n: number): string => `score(at, dots.${c}, i, key_positions[column + ${n}u])`;
-  return wgsl`
-    fn score_quad(at: Place, dots: vec4<f32>, i: i32, column: u32) -> vec4<f32> {
-      return vec4<f32>(${[...'xyzw'].map(one).join(', ')});
-    }`;
-}
-
-/** Scores where there is an edge, LOWEST elsewhere; with care, NaN and infinity mark the row. */
-export function emitMaskQuad(hasScore: boolean): string {
+  const scores = hasScore ? `vec4<f32>(${[...'xyzw'].map(one).join(', ')})` : 'dots';
   const minusInfinity = hasScore ? ' & (bits != vec4<u32>(NEGATIVE_INFINITY_BITS))' : '';
   return wgsl`
     fn is_edge(at: Place, segment: u32, i: i32, column: u32) -> bool {
@@ -117,16 +117,17 @@ export function emitMaskQuad(hasScore: boolean): string {
       return j >= 0 && keep(at, segment, i, j);
     }
     // Scores of four pairs where they are edges, LOWEST elsewhere. With care, what is not finite marks the row.
-    fn mask_quad(
+    fn finish_scores(
       at: Place,
       segment: u32,
       i: i32,
-      scores: vec4<f32>,
+      dots: vec4<f32>,
       column: u32,
       is_partial: bool,
       careful: bool,
       poisoned: ptr<function, bool>,
     ) -> vec4<f32> {
+      let scores = ${scores};
       var edges = vec4<bool>(true);
       if (is_partial) {
         edges = vec4<bool>(

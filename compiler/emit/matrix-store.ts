@@ -1,4 +1,5 @@
 import { syncOf } from './matrix-kernel.js';
+import { overSharers } from './matrix-softmax.js';
 import type { MatrixLayout } from './matrix-layout.js';
 import type { Shader } from './shader.js';
 import { lines, wgsl } from './wgsl.js';
@@ -7,14 +8,12 @@ import { lines, wgsl } from './wgsl.js';
 
 /** Results of block b in the lane's own vec4s `sum_B_C`: columns x + sharers · c. */
 function readResults(layout: MatrixLayout, b: number): string {
-  const { valueColumns, n, keys, sharers, scoreStride, columns, m } = layout;
+  const { valueColumns, n, chunk, sharers, scoreStride, columns } = layout;
   const { sync } = syncOf(layout);
-  const perPart = keys / n;
-  const perLane = keys / 4 / sharers;
+  const perPart = chunk / n;
+  const perLane = chunk / 4 / sharers;
   const parts = Math.ceil(valueColumns / perPart);
-  const shares: string[] = [];
-  for (let step = 1; step < sharers; step *= 2)
-    shares.push(`total_${b} += subgroupShuffleXor(total_${b}, ${m * step}u);`);
+  const shares = overSharers(layout, (other) => `total_${b} += subgroupShuffleXor(total_${b}, ${other});`);
   return wgsl`
     ${shares}
     ${lines(parts, (part) => {
@@ -38,12 +37,9 @@ function readResults(layout: MatrixLayout, b: number): string {
 }
 
 /** Whatever a lane found is known to all of its row. */
-function sharePoison(layout: MatrixLayout, b: number): readonly string[] {
-  const out = [`var poison_${b} = select(0u, 1u, poisoned_${b});`];
-  for (let step = 1; step < layout.sharers; step *= 2)
-    out.push(`poison_${b} |= subgroupShuffleXor(poison_${b}, ${layout.m * step}u);`);
-  return out;
-}
+const sharePoison = (layout: MatrixLayout, b: number): string => wgsl`
+  var poison_${b} = select(0u, 1u, poisoned_${b});
+  ${overSharers(layout, (other) => `poison_${b} |= subgroupShuffleXor(poison_${b}, ${other});`)}`;
 
 function careOrLeave(layout: MatrixLayout): string {
   const any = lines(layout.blocks, (b) => `(i_${b} >= 0 && bits_${b} == INFINITY_BITS)`).join(' || ');
@@ -66,7 +62,7 @@ export function storeRows(layout: MatrixLayout, merge: boolean): string {
   return wgsl`
     ${lines(blocks, (b) => readResults(layout, b))}
     ${careOrLeave(layout)}
-    ${lines(blocks, (b) => sharePoison(layout, b).join('\n'))}
+    ${lines(blocks, (b) => sharePoison(layout, b))}
     ${
       merge
         ? [
@@ -108,7 +104,7 @@ export function storeParts(shader: Shader, layout: MatrixLayout): string {
   return wgsl`
     ${lines(blocks, (b) => readResults(layout, b))}
     ${careOrLeave(layout)}
-    ${lines(blocks, (b) => sharePoison(layout, b).join('\n'))}
+    ${lines(blocks, (b) => sharePoison(layout, b))}
     ${lines(
       blocks,
       (b) => wgsl`

@@ -2,6 +2,7 @@ import type { Pattern } from '../ir/edges.js';
 import { STORAGE_TYPES, type Kernel, type Variant } from '../ir/program.js';
 import type { Schedule } from '../ir/schedule.js';
 import { emitGatherKernel } from './gather-kernel.js';
+import { emitMatrixVariants } from './matrix-variant.js';
 import { emitMergeKernel } from './merge-kernel.js';
 import { emitInitialise, emitSinkKernel, ROWS } from './row-kernels.js';
 import type { Shader } from './shader.js';
@@ -108,5 +109,6 @@ export function emitVariants(
   if (families === 'portable') return portable;
   const target = targetOf(info);
   const subgroup = schedules.flatMap((s, n) => emitSubgroupVariant(portable[n], s, target) ?? []);
-  return [...portable, ...subgroup];
+  const matrix = schedules.flatMap((s, n) => emitMatrixVariants(portable[n], s, target));
+  return [...portable, ...subgroup, ...matrix];
 }

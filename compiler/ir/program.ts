@@ -48,15 +48,18 @@ export type UniformSource =
   | { readonly kind: 'table'; readonly name: string; readonly part: string }
   /** Offset of a part of the plan in `plan` (words), or a count of it. */
   | { readonly kind: 'plan'; readonly part: string }
+  /** How the rows of a key head are packed into workgroups: see Kernel.pack. */
+  | { readonly kind: 'pack'; readonly part: 'heads' | 'blocks' | 'queries' | 'sets' }
   | { readonly kind: 'bits'; readonly value: number };
 
 export interface Kernel {
   readonly name: string;
   /**
    * Workgroups are numbered x + y · (number of x); those past the last return. `tiles` and `merge`: the pass's query
-   * tiles (of `rows` coordinates), tile fastest, then class, head, batch; `decode`: the same, then split. The others:
-   * blocks of `rows` query rows, block fastest, then head, batch. A decode workgroup leaves `rows` rows of
-   * valueDim / 4 + 1 vec4s in `parts`: the sums, then (highest score, total weight, poison, 0).
+   * tiles (of `rows` coordinates), tile fastest, then class, head, batch, but a workgroup of `merge` is one row of
+   * them, row fastest; `decode`: like `tiles`, then split. The others: blocks of `rows` query rows, block fastest, then
+   * head, batch. A decode workgroup leaves `rows` rows of valueDim / 4 + 1 vec4s in `parts`: the sums, then (highest
+   * score, total weight, poison, 0).
    */
   readonly role: 'initialise' | 'tiles' | 'decode' | 'merge' | 'gather' | 'sink';
   /** The pass that it runs (tiles, decode, merge, gather). */
@@ -67,8 +70,16 @@ export interface Kernel {
   readonly wgsl: string;
   readonly entry: string;
   readonly workgroup: readonly [number, number, number];
-  /** Query coordinates a workgroup covers. */
+  /** Query coordinates a workgroup covers; with `pack`, rows of the largest workgroup. */
   readonly rows: number;
+  /**
+   * Decoding kernels whose workgroups take rows of several heads of one key head: the runtime says how many heads and
+   * queries. `set`: rows that share a lane's registers; rows come in 1, 2, 4 … such sets, up to `rows` / `set`.
+   * `heads` is false where the tiles to visit differ by head: then rows of a workgroup are queries of one head.
+   */
+  readonly pack?: { readonly set: number; readonly heads: boolean };
+  /** The sizes that a device's smallest subgroups must have to run it: from `least`, less than `below`. */
+  readonly subgroups?: { readonly least: number; readonly below: number };
   readonly bindings: readonly Binding[];
   readonly uniforms: readonly UniformField[];
 }
@@ -80,6 +91,8 @@ export type Family = 'portable' | 'subgroup' | 'matrix';
 export interface Preludes {
   /** `Quad` (four numbers of q, k or v) and `read_quad(x: Quad) -> vec4<f32>`. */
   readonly inputs: Readonly<Record<StorageType, string>>;
+  /** `Oct` (eight of them, read as 16 bytes or twice 16) and `read_low(x: Oct)`, `read_high(x: Oct) -> vec4<f32>`. */
+  readonly octets: Readonly<Record<StorageType, string>>;
   /** `OutQuad` (four numbers of out), `read_out(x: OutQuad) -> vec4<f32>`, `write_out(x: vec4<f32>) -> OutQuad`. */
   readonly outputs: Readonly<Record<StorageType, string>>;
 }
@@ -96,6 +109,20 @@ export interface Variant {
   readonly features: readonly string[];
   /** Least values of device limits, by WebGPU name. */
   readonly limits: Readonly<Record<string, number>>;
+  /** Subgroup matrices that the device must have (f16 operands, f32 sums). */
+  readonly matrix?: MatrixNeeds;
+  /** How it divides its work, for people and for tuning; undefined where there is one way only. */
+  readonly tiling?: string;
+}
+
+/** Products of m × k and k × n matrices, by subgroups of exactly `lanes`. */
+export interface MatrixNeeds {
+  readonly m: number;
+  readonly n: number;
+  readonly k: number;
+  readonly lanes: number;
+  /** Subgroups must run in lockstep, with their accesses to workgroup memory in program order. */
+  readonly lockstep: boolean;
 }
 
 /**

@@ -1,5 +1,6 @@
 // Choosing a device in Node, and opening it.
 
+import { describeAdapter } from '../adapters.js';
 import { checkOffer, kindOf, MATRIX_FEATURE, nameOf, offeredFeatures, offeredLimits } from './adapter.js';
 import { requestAdapter, adapterNames, requestNullAdapter, type FoundAdapter } from './dawn.js';
 import {
@@ -59,6 +60,7 @@ export async function openDevice(options: OpenOptions = {}): Promise<OpenedDevic
     .catch((cause: unknown) => {
       throw deviceRefused(name, cause);
     });
+  describeAdapter(device, adapter.info);
   watch(device, name, options.onProblem ?? warn);
   return { device, adapter, name, kind: kindOf(adapter), why, toggles, close: () => device.destroy() };
 }
