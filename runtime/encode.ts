@@ -146,7 +146,7 @@ function assemble(
 
   const tables = tableWords(bound.inputs);
   const planned = planWords(shape, choice.plans);
-  const values: UniformValues = { shape, splits: choice.splits, placed, tables, plan: planned };
+  const values: UniformValues = { shape, divisions: choice.divisions, placed, tables, plan: planned };
   const step = device.limits.minUniformBufferOffsetAlignment;
   const blocks = choice.launches.map((l) => uniformWords(l.kernel, values));
   const uniformStep = Math.max(step, ...blocks.map((b) => Math.ceil(b.byteLength / step) * step));
@@ -172,7 +172,7 @@ function assemble(
         tables: { buffer: arena.upload('tables', tables.words, tablesUsage) },
       }),
       ...(reads(choice.launches, 'plan') && { plan: { buffer: arena.upload('plan', planned.words) } }),
-      ...(reads(choice.launches, 'parts') && { parts: { buffer: partsBuffer(arena, choice, bound) } }),
+      ...(reads(choice.launches, 'parts') && { parts: { buffer: partsBuffer(arena, choice) } }),
     },
   };
 }
@@ -248,10 +248,8 @@ function scratchLse(arena: Arena, shape: readonly number[]): TensorBinding {
   return { buffer: arena.create('lse', bytes, USAGE.storage), shape };
 }
 
-/** Partial results of decoding: for each split and query row the value row, its maximum and its sum. */
-function partsBuffer(arena: Arena, choice: Choice, bound: Bound): GPUBuffer {
-  const { shape, valueDim } = bound.binding;
-  const rows = Math.max(0, ...choice.launches.map((l) => (l.kernel.role === 'decode' ? l.kernel.rows : 0)));
-  const words = choice.splits * choice.splitTiles * rows * shape.heads * shape.batch * (valueDim + 4);
-  return arena.create('parts', 4 * words, USAGE.storage);
+/** Partial results of decoding, of one pass at a time: for each part and row the sums of values, and statistics. */
+function partsBuffer(arena: Arena, choice: Choice): GPUBuffer {
+  const bytes = Math.max(16, ...choice.divisions.map((d) => d?.bytes ?? 0));
+  return arena.create('parts', bytes, USAGE.storage);
 }

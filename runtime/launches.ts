@@ -2,11 +2,12 @@ import { isConst } from '../compiler/ir/build.js';
 import type { Family, Kernel, StorageTypes, Variant } from '../compiler/ir/program.js';
 import { planPass } from '../compiler/ir/plan.js';
 import { costOf, countPass } from '../compiler/ir/statistics.js';
-import type { PassPlan, Schedule, Space, TilePass } from '../compiler/ir/schedule.js';
+import type { Pass, PassPlan, Schedule, Space, TilePass } from '../compiler/ir/schedule.js';
 import type { Expr } from '../compiler/ir/expr.js';
 import type { Bound } from './bind.js';
 import { requireHost } from './bind.js';
 import { valueOf } from './bind-shape.js';
+import { DECODE_QUERIES, divisionPays, packingFor, splitsFor, type Packing } from './divide.js';
 import { AttncError, denseBudget, internalError, lengthOutOfRange, usageError } from './errors.js';
 import { inputsOf } from './input-uses.js';
 import { kernelRangeError, tooWide, type TooWide } from './kernel-range.js';
@@ -28,21 +29,22 @@ export interface Choice {
   /** By pass; undefined for gathers. */
   readonly plans: readonly (PassPlan | undefined)[];
   readonly launches: readonly Launch[];
-  /** Parts that each query tile's keys are divided into by decoding kernels; 1 without them. */
+  /** The most parts that a query tile's keys are divided into by decoding kernels; 1 without them. */
   readonly splits: number;
-  /** Query tiles times classes of the largest pass that is split. */
-  readonly splitTiles: number;
+  /** By pass; undefined where keys are not divided. */
+  readonly divisions: readonly (Division | undefined)[];
 }
 
-/** Most queries for which the keys are divided among workgroups. */
-export const DECODE_QUERIES = 64;
-/** Fewest keys for which that pays. */
-export const DECODE_KEYS = 2048;
-/** Workgroups that fill a device, and the most parts. */
-const FILL = 256;
-const MOST_SPLITS = 64;
-/** Key tiles that a part should hold at least. */
-const TILES_A_SPLIT = 8;
+/** How the keys of a pass are divided among workgroups. */
+export interface Division {
+  readonly splits: number;
+  readonly packing: Packing;
+  /** Workgroups for each part of the keys. */
+  readonly workgroups: number;
+  /** That the results of all parts take. */
+  readonly bytes: number;
+}
+
 const TILE = 64;
 const MOST_WORKGROUPS = 65535;
 
@@ -51,7 +53,7 @@ export interface ChooseOptions {
   readonly schedule?: number | undefined;
   /** Kind of kernels to run, instead of the fastest that there is for the schedule. */
   readonly family?: Family | undefined;
-  /** Divide the keys among workgroups (decoding kernels), or don't; by default where it pays. */
+  /** Divide the keys of every pass among workgroups (decoding kernels), or don't; by default where it pays. */
   readonly decode?: boolean | undefined;
   /** Run patterns that nothing bounds, by testing every pair, past `PAIR_BUDGET` too. */
   readonly allowDense?: boolean | undefined;
@@ -137,29 +139,92 @@ function usableVariants(
 export function planLaunches(variant: Variant, bound: Bound, options: ChooseOptions = {}): Choice {
   const { shape } = bound.binding;
   const schedule = bound.program.schedules[variant.schedule];
-  const most = { queries: Math.max(0, ...shape.queries), keys: Math.max(0, ...shape.keys) };
-  const decode = options.decode ?? (most.queries <= DECODE_QUERIES && most.keys >= DECODE_KEYS);
-  const kernels = kernelsFor(variant, decode);
-  const plans = schedule.passes.map((pass, n) => {
-    if (pass.kind !== 'tiles') return undefined;
-    requireHost(bound.inputs, hostInputs(pass), 'the tiles to visit are planned with it');
-    if (options.allowDense !== true) checkBudget(pass, bound);
-    const kernel = kernels.find((k) => k.pass === n && (k.role === 'tiles' || k.role === 'decode'));
-    return planPass(pass, shape, bound.inputs.host, kernel?.rows);
-  });
-
-  const splitTiles = kernels.reduce((most, k) => {
-    const plan = k.role === 'decode' && k.pass !== undefined ? plans[k.pass] : undefined;
-    return plan ? Math.max(most, plan.tiles * plan.classes) : most;
-  }, 0);
-  const splits = splitTiles === 0 ? 1 : splitsFor(splitTiles * shape.heads * shape.batch, most.keys);
+  const passes = schedule.passes.map((pass, n) => planOf(variant, pass, n, bound, options));
+  const kernels = variant.kernels.filter(
+    (k) => k.pass === undefined || k.role === 'gather' || passes[k.pass]?.kernels.includes(k),
+  );
+  const rows = Math.max(0, ...shape.queries);
   const launches = kernels.map((kernel): Launch => {
-    const plan = kernel.pass === undefined ? undefined : plans[kernel.pass];
-    const tiles = plan ? plan.tiles * plan.classes : Math.ceil(most.queries / kernel.rows);
-    const total = tiles * shape.heads * shape.batch * (kernel.role === 'decode' ? splits : 1);
+    const planned = kernel.pass === undefined ? undefined : passes[kernel.pass];
+    const { plan, division } = planned ?? {};
+    const tiles = plan ? plan.tiles * plan.classes : Math.ceil(rows / kernel.rows);
+    const whole = tiles * shape.heads * shape.batch;
+    const total = !division
+      ? whole
+      : kernel.role === 'decode'
+        ? division.workgroups * division.splits
+        : kernel.role === 'merge'
+          ? division.workgroups * division.packing.rows
+          : whole;
     return { kernel, total, workgroups: dimensions(total) };
   });
-  return { variant, schedule, plans, launches, splits, splitTiles };
+  const divisions = passes.map((p) => p?.division);
+  const splits = Math.max(1, ...divisions.map((d) => d?.splits ?? 1));
+  return { variant, schedule, plans: passes.map((p) => p?.plan), launches, splits, divisions };
+}
+
+interface PlannedPass {
+  readonly kernels: readonly Kernel[];
+  readonly plan: PassPlan;
+  readonly division: Division | undefined;
+}
+
+/** The kernels that run a pass, either with its keys divided or not, and its plan; undefined for gathers. */
+function planOf(
+  variant: Variant,
+  pass: Pass,
+  number: number,
+  bound: Bound,
+  options: ChooseOptions,
+): PlannedPass | undefined {
+  if (pass.kind !== 'tiles') return undefined;
+  const { shape, valueDim } = bound.binding;
+  requireHost(bound.inputs, hostInputs(pass), 'the tiles to visit are planned with it');
+  if (options.allowDense !== true) checkBudget(pass, bound);
+  const kernelOf = (role: Kernel['role']): Kernel | undefined =>
+    variant.kernels.find((k) => k.pass === number && k.role === role);
+  const [tiles, decode, merge] = [kernelOf('tiles'), kernelOf('decode'), kernelOf('merge')];
+  const planFor = (rows: number | undefined): PassPlan => planPass(pass, shape, bound.inputs.host, rows);
+  const whole = (plan: PassPlan): PlannedPass => ({
+    kernels: tiles ? [tiles] : [],
+    plan,
+    division: undefined,
+  });
+  if (!decode || !merge || (tiles && options.decode === false)) return whole(planFor(tiles?.rows));
+
+  const most = { queries: Math.max(0, ...shape.queries), keys: Math.max(0, ...shape.keys) };
+  const few = most.queries <= DECODE_QUERIES;
+  const undivided = few || options.decode === true || !tiles ? undefined : planFor(tiles.rows);
+  const workgroups = undivided ? undivided.tiles * undivided.classes * shape.heads * shape.batch : 0;
+  const mayPay = (keyTiles: number): boolean =>
+    !tiles || options.decode === true || divisionPays({ ...work, workgroups, keyTiles });
+  const work = { ...most, heads: shape.heads, keyHeads: shape.keyHeads };
+  // Counting takes a moment: not where it can't matter.
+  if (tiles && !mayPay(Infinity)) return whole(undivided ?? planFor(tiles.rows));
+  const keyTiles = averageKeyTiles(pass, bound);
+  if (tiles && !mayPay(keyTiles)) return whole(undivided ?? planFor(tiles.rows));
+
+  const packing = packingFor(decode, { ...work, workgroups, keyTiles });
+  const plan = planFor(packing.queries);
+  const own = plan.tiles * plan.classes * shape.keyHeads * packing.blocks * shape.batch;
+  const bytes = own * packing.rows * (valueDim + 4) * 4;
+  const splits = splitsFor(own, keyTiles, bytes);
+  return {
+    kernels: [decode, merge],
+    plan,
+    division: { packing, splits, workgroups: own, bytes: bytes * splits },
+  };
+}
+
+/** Key tiles that a tile of 64 queries visits, from a few of them. */
+function averageKeyTiles(pass: TilePass, bound: Bound): number {
+  // The tiles are the same however they are found, and subdivision finds large full boxes in one step.
+  const found: TilePass = { ...pass, plan: 'host' };
+  const { full, partial, total } = countPass(found, bound.binding.shape, bound.inputs.host, {
+    most: 6,
+    pairs: false,
+  });
+  return total === 0 ? 0 : (full + partial) / total;
 }
 
 /**
@@ -175,23 +240,6 @@ function checkBudget(pass: TilePass, bound: Bound): void {
   if (pass.plan === 'kernel' || pairs / TILE ** 2 < STEP_BUDGET) return;
   const { steps } = countPass(pass, shape, bound.inputs.host, { most: 16, pairs: false });
   if (steps > STEP_BUDGET) throw denseBudget(labels, pairs, PAIR_BUDGET);
-}
-
-/** Of the passes that have both, either the kernels that divide the keys or those that don't. */
-export function kernelsFor(variant: Variant, decode: boolean): readonly Kernel[] {
-  const has = (pass: number | undefined, role: Kernel['role']): boolean =>
-    variant.kernels.some((k) => k.pass === pass && k.role === role);
-  return variant.kernels.filter((k) => {
-    if (k.role === 'tiles') return !(decode && has(k.pass, 'decode'));
-    if (k.role === 'decode' || k.role === 'merge') return decode || !has(k.pass, 'tiles');
-    return true;
-  });
-}
-
-function splitsFor(workgroups: number, keys: number): number {
-  const wanted = Math.ceil(FILL / Math.max(1, workgroups));
-  const most = Math.ceil(keys / TILE / TILES_A_SPLIT);
-  return Math.max(1, Math.min(wanted, most, MOST_SPLITS));
 }
 
 /** A dispatch has at most 65535 workgroups a dimension; kernels count x + y · (number of x). */

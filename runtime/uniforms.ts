@@ -1,5 +1,6 @@
 import type { Kernel, UniformField, UniformSource } from '../compiler/ir/program.js';
 import type { BoundShape } from '../compiler/ir/shape.js';
+import type { Division } from './launches.js';
 import { internalError, lengthOutOfRange } from './errors.js';
 import { bindingOf, type Placement, type TensorName } from './place.js';
 import type { Words } from './words.js';
@@ -7,7 +8,8 @@ import type { Words } from './words.js';
 /** Everything that a kernel's uniform block can ask for. */
 export interface UniformValues {
   readonly shape: BoundShape;
-  readonly splits: number;
+  /** By pass. */
+  readonly divisions: readonly (Pick<Division, 'splits' | 'packing'> | undefined)[];
   readonly placed: Readonly<Record<TensorName, Placement>>;
   readonly tables: Words;
   readonly plan: Words;
@@ -36,7 +38,7 @@ function valueOfField(kernel: Kernel, field: UniformField, values: UniformValues
   const { shape } = values;
   switch (source.kind) {
     case 'shape':
-      return shapeValue(source, values);
+      return shapeValue(source, kernel, values);
     case 'stride': {
       const components = bindingOf(kernel.bindings, source.tensor)?.components ?? 1;
       const place = values.placed[source.tensor];
@@ -52,12 +54,22 @@ function valueOfField(kernel: Kernel, field: UniformField, values: UniformValues
       const parts = values.plan.parts;
       return found(parts.get(source.part) ?? parts.get(`${kernel.pass ?? 0}/${source.part}`), kernel, field);
     }
+    case 'pack':
+      return found(divisionOf(kernel, values)?.packing[source.part], kernel, field);
     case 'bits':
       return source.value;
   }
 }
 
-function shapeValue(source: UniformSource & { kind: 'shape' }, { shape, splits }: UniformValues): number {
+const divisionOf = (kernel: Kernel, values: UniformValues): UniformValues['divisions'][number] =>
+  values.divisions[kernel.pass ?? 0];
+
+function shapeValue(
+  source: UniformSource & { kind: 'shape' },
+  kernel: Kernel,
+  values: UniformValues,
+): number {
+  const { shape } = values;
   switch (source.name) {
     case 'batch':
       return shape.batch;
@@ -70,7 +82,7 @@ function shapeValue(source: UniformSource & { kind: 'shape' }, { shape, splits }
     case 'keys':
       return Math.max(0, ...shape.keys);
     case 'splits':
-      return splits;
+      return divisionOf(kernel, values)?.splits ?? 1;
   }
 }
 

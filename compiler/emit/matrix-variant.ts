@@ -51,6 +51,7 @@ function emitMatrixVariant(
   target: Target,
   { unit, tiling }: MatrixChoice,
 ): Variant | undefined {
+  const { m, n, k, lanes } = unit;
   const layout = matrixLayout(target, unit, tiling);
   const onGrid = schedule.passes.some((p) => p.kind === 'tiles' && p.queries.kind === 'grid');
   if (onGrid && layout.rows !== 64) return undefined;
@@ -58,6 +59,8 @@ function emitMatrixVariant(
   const sink = target.mix.sink !== undefined && single;
   const kernels = base.kernels.flatMap((kernel): readonly Kernel[] => {
     const pass = kernel.pass === undefined ? undefined : schedule.passes[kernel.pass];
+    const { subgroups } = kernel;
+    if (subgroups && (lanes < subgroups.least || lanes >= subgroups.below)) return [];
     if (kernel.role !== 'tiles' || pass?.kind !== 'tiles') return [kernel];
     const merge = kernel.pass !== 0 || !pass.complete;
     return [matrixKernel(kernel, pass, kernel.name, false, merge)];
@@ -82,7 +85,6 @@ function emitMatrixVariant(
       uniforms: shader.uniforms,
     };
   }
-  const { m, n, k, lanes } = unit;
   const memory = Math.max(base.limits.maxComputeWorkgroupStorageSize ?? 0, matrixBytes(layout));
   return {
     family: 'matrix',

@@ -1,92 +1,149 @@
 import type { TilePass } from '../ir/schedule.js';
-import { emitPlace, mainStart } from './place.js';
+import { SET } from './decode-layout.js';
+import { emitFindRow, packedQueries, packedSets } from './pack-rows.js';
+import { emitPlace } from './place.js';
 import { createShader, type Shader } from './shader.js';
 import { emitSpace, QUERY_SPACE } from './spaces.js';
 import { emitReadBefore, emitStore, SPECIAL_VALUES } from './store.js';
 import type { Target } from './target.js';
-import { comment, lines, wgsl } from './wgsl.js';
+import { comment, wgsl } from './wgsl.js';
 
-/** Puts together the parts that a decoding kernel leaves: one workgroup for each query tile, 16 threads a row. */
+/**
+ * Puts together the parts that a decoding kernel leaves: one workgroup a row, whose threads divide the parts among
+ * themselves. There may be hundreds of parts and few rows.
+ */
 
 export interface MergeKernelOptions {
   readonly name: string;
+  /** Rows that a decoding workgroup leaves; of packed ones the most. */
   readonly rows: number;
   readonly merge: boolean;
   readonly sink: boolean;
+  /** After kernels whose workgroups take several heads (Kernel.pack). */
+  readonly packed?: boolean;
 }
+
+const THREADS = 128;
 
 export function emitMergeKernel(
   target: Target,
   pass: TilePass,
   options: MergeKernelOptions,
 ): { readonly text: string; readonly shader: Shader; readonly threads: number } {
+  const { packed = false, merge } = options;
   const shader = createShader();
-  const threads = 16 * options.rows;
   const tensors = ['out', 'lse'] as const;
-  const place = emitPlace(shader, target, { by: 'tiles', rows: options.rows, split: false, tensors });
+  const place = emitPlace(shader, target, { by: 'tiles', rows: 0, split: false, packed, tensors });
   const parts = shader.bind('parts');
   const splits = shader.uniform('splits', 'u32', { kind: 'shape', name: 'splits' });
   const width = target.valueDim / 4;
-  const columns = Math.ceil(width / 16);
-  const { head, start } = mainStart(threads);
-  const fits = (n: number): boolean => 16 * (n + 1) <= width;
-  const add = (n: number): string => {
-    const column = n === 0 ? 'x' : `x + ${16 * n}u`;
-    const line = `sums_${n} += ${parts}[part + ${column}] * weight;`;
-    return fits(n)
-      ? line
-      : wgsl`
-        if (${column} < ${width}u) {
-          ${line}
-        }`;
-  };
-  const sums = lines(columns, (n) => `sums_${n}`).join(', ');
+  // Threads that take a part's columns together, and how many parts are read at once.
+  const columns = 2 ** Math.ceil(Math.log2(width));
+  const turns = THREADS / columns;
+  const rows = packed ? `(${SET}u * ${packedSets(shader)})` : `${options.rows}u`;
+  const coordinates = packed ? packedQueries(shader) : options.rows;
+  const row = packed
+    ? wgsl`
+      let row = find_row(at, r);
+      let own = row.place;
+      let i = row.i;`
+    : wgsl`
+      let own = at;
+      let i = query_position(at, i32(at.tile), i32(r));`;
+  const store = `store_row(own, i, top, total_of_parts(), ${merge ? 'is_poisoned, before' : 'is_poisoned'}, column, sum);`;
   const main = wgsl`
-    ${head}
-      ${start}
-      let x = thread & 15u;
-      let y = thread >> 4u;
-      let i = query_position(at, i32(at.tile), i32(y));
-      // Where the first part of the row stands, and how far it is to the next.
-      let first = (number * ${options.rows}u + y) * ${width + 1}u;
-      let step = place_count() * ${options.rows * (width + 1)}u;
-      var highest = LOWEST;
-      var poisoned = false;
-      ${options.merge ? 'var before = NEGATIVE_INFINITY_BITS;' : ''}
-      if (i >= 0) {
-        ${options.merge ? 'before = lse_before(at, i);' : ''}
-        for (var split = 0u; split < ${splits}; split++) {
-          let found = ${parts}[first + split * step + ${width}u];
-          highest = max(highest, found.x);
-          poisoned |= found.z != 0.0;
-        }
+    @compute @workgroup_size(${THREADS})
+    fn main(
+      @builtin(workgroup_id) group: vec3<u32>,
+      @builtin(num_workgroups) groups: vec3<u32>,
+      @builtin(local_invocation_index) thread: u32,
+    ) {
+      let line = group.x + group.y * groups.x;
+      let number = line / ${rows};
+      if (number >= place_count()) {
+        return;
       }
-      ${options.merge ? '// All threads of a row have read lse before one of them writes it.\nworkgroupBarrier();' : ''}
+      let at = find_place(number);
+      let r = line % ${rows};
+      ${row}
       if (i < 0) {
         return;
       }
-      var total = 0.0;
-      ${lines(columns, (n) => `var sums_${n} = vec4<f32>();`)}
-      for (var split = 0u; split < ${splits}; split++) {
-        let part = first + split * step;
-        let found = ${parts}[part + ${width}u];
-        let weight = exp(found.x - highest);
-        total += found.y * weight;
-        ${lines(columns, add)}
+      ${merge ? '// All threads have read lse before one of them writes it: barriers follow.\nlet before = lse_before(own, i);' : ''}
+      // Where the first part of the row stands, and how far it is to the next.
+      let first = line * ${width + 1}u;
+      let step = place_count() * ${rows} * ${width + 1}u;
+      var highest = LOWEST;
+      var poison = 0.0;
+      for (var split = thread; split < ${splits}; split += ${THREADS}u) {
+        let found = ${parts}[first + split * step + ${width}u];
+        highest = max(highest, found.x);
+        poison = max(poison, found.z);
       }
-      store_row(at, i, highest, total, poisoned, ${options.merge ? 'before, ' : ''}x, ${sums});
+      let statistics = highest_of_all(vec2<f32>(highest, poison), thread);
+      let top = statistics.x;
+      let is_poisoned = statistics.y != 0.0;
+      let column = thread % ${columns}u;
+      var total = 0.0;
+      var sum = vec4<f32>();
+      if (column < ${width}u) {
+        for (var split = thread / ${columns}u; split < ${splits}; split += ${turns}u) {
+          let part = first + split * step;
+          let found = ${parts}[part + ${width}u];
+          let weight = exp(found.x - top);
+          total += found.y * weight;
+          sum += ${parts}[part + column] * weight;
+        }
+      }
+      sums[thread] = sum;
+      if (column == 0u) {
+        totals[thread / ${columns}u] = total;
+      }
+      workgroupBarrier();
+      if (thread >= ${width}u) {
+        return;
+      }
+      for (var n = 1u; n < ${turns}u; n++) {
+        sum += sums[thread + ${columns}u * n];
+      }
+      ${store}
     }`;
   const body = [
     SPECIAL_VALUES,
+    wgsl`
+    // What threads found: the highest score and poison; then sums of each column, and totals, over some of the parts.
+    var<workgroup> found_highest: array<vec2<f32>, ${THREADS}>;
+    var<workgroup> sums: array<vec4<f32>, ${THREADS}>;
+    var<workgroup> totals: array<f32, ${turns}>;`,
     ...place,
     main,
-    ...emitSpace(shader, target, pass.queries, QUERY_SPACE, options.rows),
-    ...(options.merge ? [emitReadBefore(shader)] : []),
-    ...emitStore(shader, target, { merge: options.merge, sink: options.sink, columns, step: 16 }),
+    wgsl`
+    // The highest of each component over all threads.
+    fn highest_of_all(own: vec2<f32>, thread: u32) -> vec2<f32> {
+      found_highest[thread] = own;
+      for (var half = ${THREADS / 2}u; half > 0u; half /= 2u) {
+        workgroupBarrier();
+        if (thread < half) {
+          found_highest[thread] = max(found_highest[thread], found_highest[thread + half]);
+        }
+      }
+      return workgroupUniformLoad(&found_highest[0]);
+    }
+    fn total_of_parts() -> f32 {
+      var total = 0.0;
+      for (var n = 0u; n < ${turns}u; n++) {
+        total += totals[n];
+      }
+      return total;
+    }`,
+    ...(packed ? [emitFindRow(shader, tensors)] : []),
+    ...emitSpace(shader, target, pass.queries, QUERY_SPACE, coordinates),
+    ...(merge ? [emitReadBefore(shader)] : []),
+    ...emitStore(shader, target, { merge, sink: options.sink, columns: 1, step: THREADS }),
   ];
   const text = shader.finish(
     comment(`${options.name}: merges the parts of the keys that a decoding kernel made.`),
     body,
   );
-  return { text, shader, threads };
+  return { text, shader, threads: THREADS };
 }

@@ -14,13 +14,18 @@ export interface PlaceOptions {
   readonly by: 'tiles' | 'rows';
   readonly rows: number;
   readonly split: boolean;
+  /**
+   * Heads of one key head share workgroups (Kernel.pack): those of `tiles` are numbered by block of heads instead of by
+   * head, and `head` is the block's first.
+   */
+  readonly packed?: boolean;
   /** Tensors whose head is located. */
   readonly tensors: readonly PlacedTensor[];
 }
 
 /** The struct and the function, and how `main` starts. */
 export function emitPlace(shader: Shader, target: Target, options: PlaceOptions): readonly string[] {
-  const { tensors, split } = options;
+  const { tensors, split, packed = false } = options;
   const shape = (name: 'batch' | 'heads' | 'key_heads' | 'queries' | 'splits'): string =>
     shader.uniform(name, 'u32', { kind: 'shape', name });
   const byTiles = options.by === 'tiles';
@@ -28,7 +33,10 @@ export function emitPlace(shader: Shader, target: Target, options: PlaceOptions)
     ? shader.uniform('tiles', 'u32', { kind: 'plan', part: 'tiles' })
     : `((${shape('queries')} + ${options.rows - 1}u) / ${options.rows}u)`;
   const classes = byTiles ? shader.uniform('classes', 'u32', { kind: 'plan', part: 'classes' }) : '1u';
-  const heads = shape('heads');
+  const pack = (part: 'heads' | 'blocks'): string =>
+    shader.uniform(`pack_${part}`, 'u32', { kind: 'pack', part });
+  // What a line of tiles belongs to: a head, or a block of heads that share a key head.
+  const heads = packed ? `(${shape('key_heads')} * ${pack('blocks')})` : shape('heads');
   const lengths = shader.uniform('lengths', 'u32', { kind: 'plan', part: 'lengths' });
   const plan = shader.bind('plan');
   const usesKeyHead = tensors.some((t) => t === 'k' || t === 'v');
@@ -66,7 +74,14 @@ export function emitPlace(shader: Shader, target: Target, options: PlaceOptions)
             at.tile = number % tiles;
             let line = number / tiles;`
       }
-      let head = line % ${heads};
+      ${
+        packed
+          ? wgsl`
+            let block = line % ${heads};
+            let key_head = block / ${pack('blocks')};
+            let head = key_head * (${shape('heads')} / ${shape('key_heads')}) + block % ${pack('blocks')} * ${pack('heads')};`
+          : `let head = line % ${heads};`
+      }
       let batch = line / ${heads}${split ? ` % ${shape('batch')}` : ''};
       at.split = ${split ? `line / (${heads} * ${shape('batch')})` : '0u'};
       at.splits = ${split ? shape('splits') : '1u'};
@@ -75,7 +90,7 @@ export function emitPlace(shader: Shader, target: Target, options: PlaceOptions)
       at.queries = i32(${plan}[${lengths} + 2u * batch]);
       at.keys = i32(${plan}[${lengths} + 2u * batch + 1u]);
       at.base = ${target.align === 'end' ? 'at.keys - at.queries' : '0'};
-      ${usesKeyHead ? `let key_head = head / (${heads} / ${shape('key_heads')});` : ''}
+      ${usesKeyHead && !packed ? `let key_head = head / (${heads} / ${shape('key_heads')});` : ''}
       ${tensors.map((t) => `at.${t}_start = ${headStart(shader, t)};`)}
       return at;
     }`;
@@ -114,7 +129,7 @@ export function mainStart(
   };
 }
 
-const strideField = (
+export const strideField = (
   shader: Shader,
   tensor: PlacedTensor,
   axis: 'batch' | 'head' | 'row' | 'offset',

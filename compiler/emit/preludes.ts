@@ -27,6 +27,38 @@ export const PRELUDES: Preludes = {
         return bitcast<vec4<f32>>(vec4<u32>(x.x << 16u, x.x & 0xffff0000u, x.y << 16u, x.y & 0xffff0000u));
       }`,
   },
+  octets: {
+    f32: wgsl`
+      // Eight numbers of q, k or v: f32.
+      struct Oct {
+        low: vec4<f32>,
+        high: vec4<f32>,
+      }
+      fn read_low(x: Oct) -> vec4<f32> {
+        return x.low;
+      }
+      fn read_high(x: Oct) -> vec4<f32> {
+        return x.high;
+      }`,
+    f16: wgsl`
+      // Eight numbers of q, k or v: f16, two a word.
+      alias Oct = vec4<u32>;
+      fn read_low(x: Oct) -> vec4<f32> {
+        return vec4<f32>(unpack2x16float(x.x), unpack2x16float(x.y));
+      }
+      fn read_high(x: Oct) -> vec4<f32> {
+        return vec4<f32>(unpack2x16float(x.z), unpack2x16float(x.w));
+      }`,
+    bf16: wgsl`
+      // Eight numbers of q, k or v: bf16, two a word. It is the upper half of f32.
+      alias Oct = vec4<u32>;
+      fn read_low(x: Oct) -> vec4<f32> {
+        return bitcast<vec4<f32>>(vec4<u32>(x.x << 16u, x.x & 0xffff0000u, x.y << 16u, x.y & 0xffff0000u));
+      }
+      fn read_high(x: Oct) -> vec4<f32> {
+        return bitcast<vec4<f32>>(vec4<u32>(x.z << 16u, x.z & 0xffff0000u, x.w << 16u, x.w & 0xffff0000u));
+      }`,
+  },
   outputs: {
     f32: wgsl`
       // Four numbers of out: f32.

@@ -34,7 +34,7 @@ export function emitSpace(
   target: Target,
   space: Space,
   names: SpaceNames,
-  tile: number,
+  tile: number | string,
 ): readonly string[] {
   switch (space.kind) {
     case 'line':
@@ -52,7 +52,7 @@ function emitLine(
   target: Target,
   space: LineSpace,
   names: SpaceNames,
-  tile: number,
+  tile: number | string,
 ): readonly string[] {
   const printer = printerFor(shader, target, (name) => (name === 'v' ? 'v' : undefined));
   const size = wgsl`
@@ -72,7 +72,12 @@ function emitLine(
   ];
 }
 
-function emitList(shader: Shader, space: ListSpace, names: SpaceNames, tile: number): readonly string[] {
+function emitList(
+  shader: Shader,
+  space: ListSpace,
+  names: SpaceNames,
+  tile: number | string,
+): readonly string[] {
   const plan = shader.bind('plan');
   const part = (p: 'offsets' | 'values'): string =>
     shader.uniform(`list_${space.list}_${p}`, 'u32', { kind: 'plan', part: `list.${space.list}.${p}` });
@@ -109,7 +114,7 @@ export function planEntry(shader: Shader): string {
   return '';
 }
 
-function positionFunction(names: SpaceNames, tile: number): string {
+function positionFunction(names: SpaceNames, tile: number | string): string {
   return wgsl`
     // Position of coordinate r of a tile; -1 where there is none.
     fn ${names.position}(at: Place, tile: i32, r: i32) -> i32 {

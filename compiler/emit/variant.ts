@@ -1,6 +1,7 @@
 import type { Pattern } from '../ir/edges.js';
 import { STORAGE_TYPES, type Kernel, type Variant } from '../ir/program.js';
 import type { Schedule } from '../ir/schedule.js';
+import { withSubgroupDecoding } from './decode-variant.js';
 import { emitGatherKernel } from './gather-kernel.js';
 import { emitMatrixVariants } from './matrix-variant.js';
 import { emitMergeKernel } from './merge-kernel.js';
@@ -108,7 +109,8 @@ export function emitVariants(
   const portable = schedules.map((s, n) => emitVariant(s, n, info));
   if (families === 'portable') return portable;
   const target = targetOf(info);
-  const subgroup = schedules.flatMap((s, n) => emitSubgroupVariant(portable[n], s, target) ?? []);
-  const matrix = schedules.flatMap((s, n) => emitMatrixVariants(portable[n], s, target));
+  const base = schedules.map((s, n) => withSubgroupDecoding(portable[n], s, target));
+  const subgroup = schedules.flatMap((s, n) => emitSubgroupVariant(base[n], s, target) ?? []);
+  const matrix = schedules.flatMap((s, n) => emitMatrixVariants(base[n], s, target));
   return [...portable, ...subgroup, ...matrix];
 }

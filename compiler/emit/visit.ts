@@ -20,7 +20,7 @@ export function emitVisit(
   target: Target,
   pass: TilePass,
   split: boolean,
-  rows: number,
+  rows: number | string,
 ): Visit {
   return pass.plan === 'kernel'
     ? visitIntervals(shader, target, pass, split, rows)
@@ -32,7 +32,13 @@ interface PieceOf {
   readonly interval: number;
 }
 
-function visitIntervals(shader: Shader, target: Target, pass: TilePass, split: boolean, rows: number): Visit {
+function visitIntervals(
+  shader: Shader,
+  target: Target,
+  pass: TilePass,
+  split: boolean,
+  rows: number | string,
+): Visit {
   const pieces: readonly PieceOf[] = pass.segments.flatMap((s, segment) =>
     (s.intervals ?? []).map((_, interval) => ({ segment, interval })),
   );
@@ -155,7 +161,7 @@ function emitBox(
   shader: Shader,
   target: Target,
   pass: TilePass,
-  rows: number,
+  rows: number | string,
   fields: ReadonlyMap<VariableName, string>,
 ): string {
   const struct = wgsl`
@@ -181,7 +187,7 @@ function emitBox(
     ${struct}
     fn query_box(at: Place) -> Box {
       let first = i32(at.tile) * ${rows};
-      let last = min(first + ${rows - 1}, ${QUERY_SPACE.size}(at) - 1);
+      let last = min(first + ${typeof rows === 'number' ? rows - 1 : `${rows} - 1`}, ${QUERY_SPACE.size}(at) - 1);
       return Box(${QUERY_SPACE.at}(at, first), ${QUERY_SPACE.at}(at, last));
     }`;
 }

@@ -110,7 +110,8 @@ function differ(x: readonly number[]): boolean {
   return x.some((n) => n !== x[0]);
 }
 
-function passMentions(pass: TilePass, name: string): boolean {
+/** Do the tiles to visit, or the positions of the spaces, depend on a variable? */
+export function passMentions(pass: TilePass, name: string): boolean {
   const has = (e: Expr): boolean => some(e, (n) => n.op === 'var' && n.name === name);
   const ofSpace = (s: Space): readonly Expr[] =>
     s.kind === 'list' ? [s.condition] : s.kind === 'line' ? [s.size, s.position] : [];

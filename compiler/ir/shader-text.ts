@@ -1,6 +1,7 @@
 import type { Kernel, Program, StorageTypes } from './program.js';
 
 const USES_INPUT = /\b(Quad|read_quad)\b/;
+const USES_OCTETS = /\b(Oct|read_low|read_high)\b/;
 const USES_OUTPUT = /\b(OutQuad|read_out|write_out)\b/;
 
 /**
@@ -15,6 +16,7 @@ export function shaderText(
   const parts = [
     kernel.directives,
     USES_INPUT.test(kernel.wgsl) ? program.preludes.inputs[input] : '',
+    USES_OCTETS.test(kernel.wgsl) ? program.preludes.octets[input] : '',
     USES_OUTPUT.test(kernel.wgsl) ? program.preludes.outputs[output] : '',
     kernel.wgsl,
   ];
