@@ -30,6 +30,22 @@ export function rowsSpace(side: 'i' | 'j'): LineSpace {
   };
 }
 
+/** Query rows at the positions lo … hi. */
+export function intervalOfQueries(lo: Expr, hi: Expr): LineSpace {
+  const start = max(lo, BASE);
+  const end = min(hi, sub(add(BASE, QUERIES), ONE));
+  return {
+    kind: 'line',
+    classes: ONE,
+    size: max(add(sub(end, start), ONE), ZERO),
+    position: add(start, V),
+    rank: sub(P, start),
+    modulus: ONE,
+    residue: ZERO,
+    name: `interval(${text(lo)}, ${text(hi)})`,
+  };
+}
+
 /** Query rows by residue class modulo `step`: class c holds rows c, c + step, … */
 export function latticeOfQueries(step: Expr): LineSpace {
   const start = add(BASE, CLASS);

@@ -15,6 +15,8 @@ export interface Counts {
   readonly issued: number;
   readonly full: number;
   readonly partial: number;
+  /** The most tiles that one query tile visits, of those looked at. */
+  readonly longest: number;
   /** Box tests. */
   readonly steps: number;
   /** Query tiles (gather: rows) looked at, and how many there are; counts are scaled up by their ratio. */
@@ -72,6 +74,7 @@ function countTiles(
   let full = 0;
   let partial = 0;
   let steps = 0;
+  let longest = 0;
   for (const { n, weight } of chosen) {
     const tile = n % planner.tiles;
     const cls = Math.floor(n / planner.tiles) % planner.classes;
@@ -81,11 +84,14 @@ function countTiles(
     const visits: [number, number, number, boolean][] = [];
     const taken = planner.steps();
     let edges = 0;
+    let own = 0;
     planner.tile(batch, head, cls, tile, (segment, first, count, isFull) => {
+      own += count;
       if (isFull) full += count * weight;
       else partial += count * weight;
       if (options.pairs) visits.push([segment, first, count, isFull]);
     });
+    longest = Math.max(longest, own);
     steps += (planner.steps() - taken) * weight;
     const looked = visits.reduce((sum, [, , count, isFull]) => sum + (isFull ? 0 : count), 0);
     const every = Math.ceil(looked / PARTIAL_TILES_COUNTED);
@@ -111,6 +117,7 @@ function countTiles(
     issued: Math.round((full + partial) * TILE * TILE),
     full: Math.round(full),
     partial: Math.round(partial),
+    longest,
     steps: Math.round(steps),
     sampled: chosen.length,
     total,
@@ -150,6 +157,7 @@ function countRows(
     issued: Math.round(issued),
     full: 0,
     partial: 0,
+    longest: 0,
     steps: 0,
     sampled: chosen.length,
     total,
@@ -199,7 +207,7 @@ export function neighbourFinder(
  * Cost in units of one pair computed in a tile: partial tiles evaluate masks, gathered pairs load rows of their own,
  * every pass costs a launch, and every pass after the first reads and writes the rows that it merges into.
  */
-const COST = { partial: 1.3, gathered: 6, launch: 300_000, mergedRow: 48 } as const;
+const COST = { partial: 1.3, gathered: 6, launch: 300_000, mergedRow: 48, workgroups: 512 } as const;
 
 /** Relative cost of a schedule, from a few query tiles: for choosing among schedules. */
 export function costOf(schedule: Schedule, shape: BoundShape, inputs: BoundInputs): number {
@@ -210,7 +218,12 @@ export function costOf(schedule: Schedule, shape: BoundShape, inputs: BoundInput
     const counts = countPass(found, shape, inputs, { most: 10, pairs: false });
     cost += COST.launch;
     if (pass.kind === 'gather') cost += counts.issued * COST.gathered;
-    else cost += (counts.full + counts.partial * COST.partial) * TILE * TILE;
+    else {
+      const tiles = counts.full + counts.partial * COST.partial;
+      // A query tile with many more keys than the others keeps the device waiting; passes of few tiles are divided.
+      const waits = counts.total > COST.workgroups ? counts.longest * COST.workgroups : 0;
+      cost += Math.max(tiles, waits) * TILE * TILE;
+    }
     if (n > 0) cost += (pass.kind === 'gather' ? counts.total : counts.total * TILE) * COST.mergedRow;
   });
   return cost;

@@ -129,6 +129,28 @@ export function periodicOf(atom: Expr, side: 'i' | 'j'): Periodic | undefined {
   return undefined;
 }
 
+/** Query rows lo … hi that see keys everywhere: few rows with long lists of keys. */
+export interface LongRows {
+  readonly lo: Expr;
+  readonly hi: Expr;
+  readonly atoms: readonly Expr[];
+}
+
+/** The term's query rows, where conditions on i alone confine them to an interval and nothing confines their keys. */
+export function longRows(term: Term, axes: number): LongRows | undefined {
+  if (axes > 0) return undefined;
+  const cover = new Cover(new Map([...boxOfWholeSide('i', axes), ...boxOfWholeSide('j', axes)]));
+  const atoms = term.atoms.filter((a) => mentions(a, 'i') && !mentions(a, 'j'));
+  const rest = all(term.atoms.filter((a) => !atoms.includes(a)));
+  const endless = boundsOf(rest, 'j', cover).some(
+    (b) => b.kind === 'interval' && isInfinite(b.lo) && isInfinite(b.hi),
+  );
+  const found = boundsOf(all(atoms), 'i', cover);
+  const [own] = found;
+  if (!endless || found.length !== 1 || own.kind !== 'interval' || isInfinite(own.hi)) return undefined;
+  return { lo: isInfinite(own.lo) ? ZERO : own.lo, hi: own.hi, atoms };
+}
+
 /** How the conditions on `side` alone index it. */
 export function sideForm(term: Term, side: 'i' | 'j', axes: number): SideForm {
   const other = side === 'i' ? 'j' : 'i';

@@ -1,10 +1,24 @@
 import { all, int, isConst } from '../ir/build.js';
 import { some, type Expr } from '../ir/expr.js';
 import { divides } from '../ir/linear.js';
-import { gridSpace, latticeOfKeys, latticeOfQueries, periodicSpace, rowsSpace } from '../ir/space.js';
+import {
+  gridSpace,
+  intervalOfQueries,
+  latticeOfKeys,
+  latticeOfQueries,
+  periodicSpace,
+  rowsSpace,
+} from '../ir/space.js';
 import type { ListSpace, Space } from '../ir/schedule.js';
 import type { Term } from '../ir/segment.js';
-import { pairLattice, sideForm, type PairLattice, type SideForm } from './recognise.js';
+import {
+  longRows,
+  pairLattice,
+  sideForm,
+  type LongRows,
+  type PairLattice,
+  type SideForm,
+} from './recognise.js';
 
 /** A term with what its conditions say about index spaces. */
 export interface Shaped {
@@ -15,6 +29,8 @@ export interface Shaped {
   readonly query: SideForm;
   readonly key: SideForm;
   readonly usesGrid: boolean;
+  /** Set where its rows are few and long. */
+  readonly long: LongRows | undefined;
 }
 
 export function shapeTerm(term: Term, group: number, axes: number): Shaped {
@@ -22,6 +38,7 @@ export function shapeTerm(term: Term, group: number, axes: number): Shaped {
     term,
     group,
     pair: pairLattice(term),
+    long: longRows(term, axes),
     query: sideForm(term, 'i', axes),
     key: sideForm(term, 'j', axes),
     usesGrid: term.atoms.some((a) => some(a, (n) => n.op === 'var' && /^[ij]\.\d+$/.test(n.name))),
@@ -89,6 +106,7 @@ export function querySpace(s: Shaped, strategy: Strategy, refined: Expr | undefi
         const step = refined && divides(modulus, refined) ? refined : modulus;
         return isConst(step, 1) ? rows : { space: latticeOfQueries(step), consumed: [] };
       }
+      if (s.long) return { space: intervalOfQueries(s.long.lo, s.long.hi), consumed: [] };
       if (s.query.kind === 'list') return listSpace(s.query.atoms);
       if (s.query.kind === 'periodic') {
         const { period, start, step, count, atom } = s.query.form;
