@@ -1,9 +1,10 @@
 import { STORAGE_TYPES, type Kernel, type Variant } from '../ir/program.js';
-import type { Schedule, TilePass } from '../ir/schedule.js';
+import type { Schedule } from '../ir/schedule.js';
 import { emitMatrixKernel, MATRIX_DIRECTIVES } from './matrix-kernel.js';
 import { matrixBytes, matrixLayout, type MatrixTiling, type MatrixUnit } from './matrix-layout.js';
+import { emitMergeKernel } from './merge-kernel.js';
+import type { Shader } from './shader.js';
 import type { Target } from './target.js';
-import { identifier } from './wgsl.js';
 
 /** The `matrix` family: of a schedule, one variant for each configuration of matrices and each tiling. */
 
@@ -57,34 +58,37 @@ function emitMatrixVariant(
   if (onGrid && layout.rows !== 64) return undefined;
   const single = schedule.passes.length === 1 && schedule.passes[0].complete;
   const sink = target.mix.sink !== undefined && single;
+  const withText = (
+    kernel: Kernel,
+    directives: string,
+    { text, shader, threads }: { readonly text: string; readonly shader: Shader; readonly threads: number },
+  ): Kernel => ({
+    name: kernel.name,
+    role: kernel.role,
+    pass: kernel.pass,
+    directives,
+    wgsl: text,
+    entry: kernel.entry,
+    workgroup: [threads, 1, 1],
+    rows: layout.rows,
+    bindings: shader.bindings,
+    uniforms: shader.uniforms,
+  });
   const kernels = base.kernels.flatMap((kernel): readonly Kernel[] => {
     const pass = kernel.pass === undefined ? undefined : schedule.passes[kernel.pass];
     const { subgroups } = kernel;
     if (subgroups && (lanes < subgroups.least || lanes >= subgroups.below)) return [];
-    if (kernel.role !== 'tiles' || pass?.kind !== 'tiles') return [kernel];
-    const merge = kernel.pass !== 0 || !pass.complete;
-    return [matrixKernel(kernel, pass, kernel.name, false, merge)];
+    if (pass?.kind !== 'tiles') return [kernel];
+    const common = { name: kernel.name, merge: kernel.pass !== 0 || !pass.complete, sink };
+    const matrices = (split: boolean): Kernel =>
+      withText(kernel, MATRIX_DIRECTIVES, emitMatrixKernel(target, pass, { ...common, unit, tiling, split }));
+    if (kernel.role === 'tiles') return [matrices(false)];
+    // Passes over some rows have long rows in prefill too, where matrices pay; those over all rows only in decoding.
+    if (pass.complete) return [kernel];
+    if (kernel.role === 'merge')
+      return [withText(kernel, '', emitMergeKernel(target, pass, { ...common, rows: layout.rows }))];
+    return [matrices(true)];
   });
-  function matrixKernel(
-    kernel: Kernel,
-    pass: TilePass,
-    name: string,
-    split: boolean,
-    merge: boolean,
-  ): Kernel {
-    const options = { name: identifier(name), unit, tiling, merge, sink, split };
-    const { text, shader, threads } = emitMatrixKernel(target, pass, options);
-    return {
-      ...kernel,
-      name: options.name,
-      directives: MATRIX_DIRECTIVES,
-      wgsl: text,
-      workgroup: [threads, 1, 1],
-      rows: layout.rows,
-      bindings: shader.bindings,
-      uniforms: shader.uniforms,
-    };
-  }
   const memory = Math.max(base.limits.maxComputeWorkgroupStorageSize ?? 0, matrixBytes(layout));
   return {
     family: 'matrix',
