@@ -19,8 +19,13 @@ export interface CompiledSample {
   }[];
 }
 
+export interface HeadSizes {
+  readonly dim: number;
+  readonly valueDim: number;
+}
+
 /** Every head size has its turn, and values are of another size; samples that take many runs have small ones. */
-function headSizesOf(sample: SampleCase): { readonly dim: number; readonly valueDim: number } {
+function headSizesOf(sample: SampleCase): HeadSizes {
   if (sample.heads >= 4) return { dim: 24, valueDim: 16 };
   const number = SAMPLES.filter((s) => s.heads < 4).indexOf(sample);
   return {
@@ -30,8 +35,11 @@ function headSizesOf(sample: SampleCase): { readonly dim: number; readonly value
 }
 
 /** Programs of a sample: one for all settings that differ in dynamic parameters only. */
-export function compileSample(sample: SampleCase, most = Infinity): readonly CompiledSample[] {
-  const { dim, valueDim } = headSizesOf(sample);
+export function compileSample(
+  sample: SampleCase,
+  most = Infinity,
+  { dim, valueDim }: HeadSizes = headSizesOf(sample),
+): readonly CompiledSample[] {
   const groups = new Map<string, CompiledSample>();
   for (const setting of sample.settings) {
     const pattern = lowerSample(sample, setting.set);

@@ -1,4 +1,6 @@
-import { tensor, type TensorOf } from '../../runtime/tensor.js';
+import type { StorageType } from '../../compiler/ir/program.js';
+import type { HostTensors } from '../../runtime/index.js';
+import { fromNumbers, tensor, toFloat32, type TensorOf } from '../../runtime/tensor.js';
 import type { ProblemShape } from '../differential/problems.js';
 import { randomNumbers } from '../sample-tables.js';
 
@@ -46,6 +48,19 @@ export function makeTensors(
     }
   }
   return { q, k, v };
+}
+
+/** q, k and v rounded to another type; what f16 cannot hold is an error of the test that made it. */
+export function storedAs(dtype: StorageType, tensors: HostTensors): HostTensors {
+  if (dtype === 'f32') return tensors;
+  const stored = (t: HostTensors['q']): HostTensors['q'] => {
+    const made = fromNumbers(dtype, t.shape, toFloat32(t));
+    const [before, after] = [toFloat32(t), toFloat32(made)];
+    const lost = after.findIndex((x, n) => Number.isFinite(before[n]) && !Number.isFinite(x));
+    if (lost >= 0) throw new Error(`${before[lost]} is no ${dtype}`);
+    return made;
+  };
+  return { ...tensors, q: stored(tensors.q), k: stored(tensors.k), v: stored(tensors.v) };
 }
 
 export function fillRow(t: TensorOf<'f32'>, [batch, head, row]: readonly number[], value: number): void {

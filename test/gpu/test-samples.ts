@@ -1,6 +1,7 @@
 // Every sample on a device: results against the float64 oracle, the edges found by a probe, and what is not finite.
 
-import type { TestFn } from 'ava';
+import type { ExecutionContext, TestFn } from 'ava';
+import type { StorageType } from '../../compiler/ir/program.js';
 import type { Schedule } from '../../compiler/ir/schedule.js';
 import { run, type ChooseOptions, type HostTensors, type RunResult } from '../../runtime/index.js';
 import { choose } from '../../runtime/prepare.js';
@@ -20,13 +21,23 @@ import { HEAD_PAIRS, LENGTHS, pairwise, SAMPLES } from '../shapes.js';
 import { checkNotFinite } from './not-finite.js';
 import { neutralInputs, probesOf } from './probe.js';
 import { compileSample, type CompiledSample } from './samples.js';
-import { DATA_KINDS, makeTensors } from './tensors.js';
+import { DATA_KINDS, makeTensors, storedAs } from './tensors.js';
 
 /** Programs of a sample with fixed parameters; each has kernels of its own to compile. */
 const MOST_PROGRAMS = FULL ? Infinity : 1;
 
 /** Work past which a shape is left to CI: pairs times both head sizes. */
 const MOST_WORK = FULL ? Infinity : 1.5e7;
+
+/** What a sample is tested with. */
+export interface Manner {
+  /** Of q, k and v. */
+  readonly dtype: StorageType;
+  /** The ways to run a program at a shape, of the schedules that fit it. */
+  readonly waysFor: (compiled: CompiledSample, fits: (s: Schedule) => boolean) => readonly ChooseOptions[];
+  /** The runs that are compared with the oracle. */
+  readonly pointsFor: (compiled: CompiledSample) => readonly Point[];
+}
 
 type Run = (tensors: HostTensors, options: ChooseOptions) => Promise<RunResult>;
 
@@ -45,13 +56,14 @@ function waysFor(compiled: CompiledSample, fits: (s: Schedule) => boolean): read
   });
 }
 
-interface Point {
+export interface Point {
+  /** Numbers of the sample's setting, and of a size among those of the setting. */
   readonly setting: number;
   readonly size: number;
   readonly heads: (typeof HEAD_PAIRS)[number];
   readonly batch: 'one' | 'two' | 'uneven';
   readonly kind: (typeof DATA_KINDS)[number];
-  readonly way: number;
+  readonly way: number | 'all';
 }
 
 /** A cover of shapes for a sample, one way to run after the other. */
@@ -76,6 +88,7 @@ function pointsFor(compiled: CompiledSample): readonly Point[] {
 async function againstOracle(
   t: { readonly fail: (message: string) => void },
   compiled: CompiledSample,
+  { dtype, waysFor, pointsFor }: Manner,
   go: Run,
 ): Promise<number> {
   const { sample, settings, dim, valueDim } = compiled;
@@ -96,13 +109,16 @@ async function againstOracle(
     const shape: ProblemShape = { ...fitted, ...lengths } as ProblemShape;
     const given = settingsFor(sample, pattern, setting.set, shape, n);
     const { shape: bound } = bindProblem(pattern, shape, given, dim);
-    const tensors = { ...makeTensors(shape, dim, valueDim, point.kind, n), ...given, parameters };
+    const made = { ...makeTensors(shape, dim, valueDim, point.kind, n), ...given, parameters };
+    const tensors = storedAs(dtype, made);
     const ways = waysFor(compiled, (s) => fitsShape(s, bound));
-    const way = ways[point.way % ways.length];
-    const result = await go(tensors, way);
-    runs++;
-    const c = compare({ out: result.out.data, lse: result.lse.data }, reference(pattern, tensors));
-    if (!c.pass) t.fail(`${JSON.stringify([setting.set, shape, point.kind, way])}: ${JSON.stringify(c)}`);
+    const expected = reference(pattern, tensors);
+    for (const way of point.way === 'all' ? ways : [ways[point.way % ways.length]]) {
+      const result = await go(tensors, way);
+      runs++;
+      const c = compare({ out: result.out.data, lse: result.lse.data }, expected, dtype);
+      if (!c.pass) t.fail(`${JSON.stringify([setting.set, shape, point.kind, way])}: ${JSON.stringify(c)}`);
+    }
   }
   return runs;
 }
@@ -123,6 +139,7 @@ function probeShape({ sample, settings }: CompiledSample, n: number): ProblemSha
 async function findEdges(
   t: { readonly fail: (message: string) => void },
   compiled: CompiledSample,
+  { waysFor }: Manner,
   go: Run,
 ): Promise<number> {
   const { sample, settings, dim, valueDim } = compiled;
@@ -147,6 +164,27 @@ async function findEdges(
   return pairs;
 }
 
+/** Everything that is tested of a sample. */
+export async function checkSample(
+  t: ExecutionContext,
+  device: GPUDevice,
+  compiled: CompiledSample,
+  manner: Manner,
+): Promise<void> {
+  const start = performance.now();
+  const prepared = choose(device, compiled.program);
+  const go: Run = (tensors, options) => run(device, prepared, storedAs(manner.dtype, tensors), options);
+  const runs = await againstOracle(t, compiled, manner, go);
+  const pairs = await findEdges(t, compiled, manner, go);
+  const poisoned = await checkNotFinite(t, compiled, go, manner.waysFor, probeShape(compiled, 0));
+  const seconds = ((performance.now() - start) / 1000).toFixed(1);
+  t.log(
+    `head sizes ${compiled.dim} and ${compiled.valueDim}: ${runs} runs against the oracle, ${pairs} pairs probed, ` +
+      `${poisoned} rows with what is not finite; ${prepared.pipelines.size} kernels, ${seconds} s`,
+  );
+  t.true(runs > 0 && pairs > 0 && poisoned > 0);
+}
+
 /** Tests of every other sample: files a and b share them, so that two processes do. */
 export function testSamples(test: TestFn, part: 0 | 1): void {
   let opened: OpenedDevice;
@@ -158,18 +196,7 @@ export function testSamples(test: TestFn, part: 0 | 1): void {
   for (const sample of SAMPLES.filter((_, n) => n % 2 === part)) {
     test.serial(`${sample.pattern} on a device`, async (t) => {
       for (const compiled of compileSample(sample, MOST_PROGRAMS)) {
-        const start = performance.now();
-        const prepared = choose(opened.device, compiled.program);
-        const go: Run = (tensors, options) => run(opened.device, prepared, tensors, options);
-        const runs = await againstOracle(t, compiled, go);
-        const pairs = await findEdges(t, compiled, go);
-        const poisoned = await checkNotFinite(t, compiled, go, waysFor, probeShape(compiled, 0));
-        const seconds = ((performance.now() - start) / 1000).toFixed(1);
-        t.log(
-          `head sizes ${compiled.dim} and ${compiled.valueDim}: ${runs} runs against the oracle, ${pairs} pairs probed, ` +
-            `${poisoned} rows with what is not finite; ${prepared.pipelines.size} kernels, ${seconds} s`,
-        );
-        t.true(runs > 0 && pairs > 0 && poisoned > 0);
+        await checkSample(t, opened.device, compiled, { dtype: 'f32', waysFor, pointsFor });
       }
     });
   }

@@ -1,0 +1,3 @@
+import { testSamples } from './test-samples.js';
+
+testSamples(1);
