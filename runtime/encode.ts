@@ -2,9 +2,17 @@ import type { Kernel, StorageType, StorageTypes } from '../compiler/ir/program.j
 import { Arena } from './arena.js';
 import { bind, type Bound } from './bind.js';
 import type { Bindings, TensorBinding } from './bindings.js';
+import { tilingLabel } from './choose-tiling.js';
 import { usageError } from './errors.js';
 import { USAGE } from './gpu-flags.js';
-import { chooseVariant, planLaunches, type Choice, type ChooseOptions, type Launch } from './launches.js';
+import {
+  pickVariant,
+  planLaunches,
+  type Choice,
+  type ChooseOptions,
+  type Launch,
+  type Picked,
+} from './launches.js';
 import {
   bindingOf,
   checkOverlap,
@@ -31,6 +39,10 @@ export interface EncodeStats {
   readonly input: StorageType;
   readonly output: StorageType;
   readonly schedule: string;
+  /** How the kernels divide their work; ChooseOptions.tiling takes it. */
+  readonly tiling: string;
+  /** Whether this was chosen because it was measured: ChooseOptions.tuned. */
+  readonly tuned: boolean;
   readonly kernels: readonly string[];
   readonly workgroups: number;
   readonly splits: number;
@@ -57,15 +69,15 @@ export function encode(
 ): Encoded {
   const shapes = { q: bindings.q.shape, k: bindings.k.shape, v: bindings.v.shape };
   const bound = bind(prepared.program, shapes, bindings);
-  const variant = chooseVariant(prepared, bound, { ...storageOf(bindings), tensors: bindings }, options);
-  return encodeBound(
-    target,
-    prepared,
-    bindings,
-    bound,
-    timed(() => planLaunches(variant, bound, options)),
-  );
+  const picked = pickVariant(prepared, bound, { ...storageOf(bindings), tensors: bindings }, options);
+  return encodeBound(target, prepared, bindings, bound, planPicked(picked, bound, options));
 }
+
+/** What was picked, planned. */
+export const planPicked = (picked: Picked, bound: Bound, options: ChooseOptions): Timed<PickedChoice> =>
+  timed(() => ({ ...planLaunches(picked.variant, bound, options), tuned: picked.tuned }));
+
+export type PickedChoice = Choice & Pick<Picked, 'tuned'>;
 
 export interface Timed<T> {
   readonly value: T;
@@ -84,7 +96,7 @@ export function encodeBound(
   prepared: Prepared,
   bindings: Bindings,
   bound: Bound,
-  plan: Timed<Choice>,
+  plan: Timed<PickedChoice>,
 ): Encoded {
   const choice = plan.value;
   const types = storageOf(bindings);
@@ -102,6 +114,8 @@ export function encodeBound(
       family: choice.variant.family,
       ...types,
       schedule: choice.schedule.name,
+      tiling: tilingLabel(choice.variant),
+      tuned: choice.tuned,
       kernels: choice.launches.map((l) => l.kernel.name),
       workgroups: choice.launches.reduce((sum, l) => sum + l.total, 0),
       splits: choice.splits,

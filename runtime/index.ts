@@ -7,6 +7,7 @@ export { describeAdapter } from './adapters.js';
 export { encode, type Encoded, type EncodeStats } from './encode.js';
 export { run, type RunOptions, type RunResult, type RunStats } from './run.js';
 export type { ChooseOptions } from './launches.js';
+export type { TunedChoice, TunedChoices } from './tuned.js';
 export type {
   Bindings,
   HostInput,

@@ -9,11 +9,13 @@ import { requireHost } from './bind.js';
 import { valueOf } from './bind-shape.js';
 import { DECODE_QUERIES, divisionPays, packingFor, splitsFor, type Packing } from './divide.js';
 import { AttncError, denseBudget, internalError, lengthOutOfRange, usageError } from './errors.js';
+import { chooseTiling, tilingFacts, tilingLabel } from './choose-tiling.js';
 import { inputsOf } from './input-uses.js';
 import { kernelRangeError, tooWide, type TooWide } from './kernel-range.js';
 import type { Bindings } from './bindings.js';
 import { lacking, type Prepared } from './prepare.js';
 import { byPreference, fittingGranules, noVariant, takes } from './storage.js';
+import { tunedKey, variantOf, type TunedChoices } from './tuned.js';
 
 /** Which schedule runs, and what it dispatches. */
 
@@ -53,6 +55,10 @@ export interface ChooseOptions {
   readonly schedule?: number | undefined;
   /** Kind of kernels to run, instead of the fastest that there is for the schedule. */
   readonly family?: Family | undefined;
+  /** How the kernels divide their work, in the words of `stats.tiling`; by default what suits the pattern. */
+  readonly tiling?: string | undefined;
+  /** Choices that were measured; they hold where neither schedule nor family nor tiling is given. */
+  readonly tuned?: TunedChoices | undefined;
   /** Divide the keys of every pass among workgroups (decoding kernels), or don't; by default where it pays. */
   readonly decode?: boolean | undefined;
   /** Run patterns that nothing bounds, by testing every pair, past `PAIR_BUDGET` too. */
@@ -69,26 +75,49 @@ export interface Storage extends StorageTypes {
   readonly tensors?: Pick<Bindings, 'q' | 'k' | 'v' | 'out'>;
 }
 
-/**
- * The variant to run: of the schedules that fit these lengths the cheapest, and of its variants that the device can run,
- * take the tensors' types and can read them where they lie, that of the fastest family.
- */
-export function chooseVariant(
+/** What runs, and whether tuned choices said so. */
+export interface Picked {
+  readonly variant: Variant;
+  readonly tuned: boolean;
+}
+
+/** The variant that `pickVariant` picks. */
+export const chooseVariant = (
   prepared: Prepared,
   bound: Bound,
   storage: Storage,
   options: ChooseOptions = {},
-): Variant {
-  const { program } = prepared;
+): Variant => pickVariant(prepared, bound, storage, options).variant;
+
+/**
+ * The variant to run: of the schedules that fit these lengths the cheapest, of its variants that the device can run,
+ * take the tensors' types and can read them where they lie, those of the fastest family, and of these the tiling that
+ * suits the pattern; or what tuned choices say.
+ */
+export function pickVariant(
+  prepared: Prepared,
+  bound: Bound,
+  storage: Storage,
+  options: ChooseOptions = {},
+): Picked {
+  const { program, device } = prepared;
   const { shape } = bound.binding;
-  const variants = usableVariants(prepared, storage, options.family);
-  const fits = (schedule: number): boolean => {
-    const { when } = program.schedules[schedule];
-    return Array.from({ length: Math.max(1, shape.batch) }, (_, b) => valueOf(when, shape, b)).every(
-      (x) => x !== 0,
-    );
+  const variants = usableVariants(prepared, storage, options);
+  const fits = fitsLengths(bound);
+  const hostInputsOf = (schedule: Schedule): boolean => {
+    // What reads a table on the device cannot be planned, nor counted.
+    const needed = schedule.passes.flatMap((p) => (p.kind === 'tiles' ? [...hostInputs(p)] : []));
+    return needed.every((name) => bound.inputs.host.has(name));
   };
-  const best = (schedule: number): Variant => variants.find((v) => v.schedule === schedule) as Variant;
+  const best = (schedule: number): Picked => {
+    const own = variants.filter((v) => v.schedule === schedule);
+    const fastest = own.filter((v) => v.family === own[0].family);
+    const facts = () => {
+      const s = program.schedules[schedule];
+      return hostInputsOf(s) ? tilingFacts(s, shape, bound.inputs.host) : undefined;
+    };
+    return { variant: chooseTiling(fastest, facts), tuned: false };
+  };
   const schedules = [...new Set(variants.map((v) => v.schedule))].sort((a, b) => a - b);
   if (options.schedule !== undefined) {
     const forced = schedules.find((s) => s === options.schedule);
@@ -104,22 +133,51 @@ export function chooseVariant(
   const wide = fitting.map((s) => tooWide(program.schedules[s], bound));
   const usable = fitting.filter((_, n) => wide[n] === undefined);
   if (usable.length === 0) throw kernelRangeError(wide.find((w) => w !== undefined) as TooWide);
+  if (options.tuned && options.family === undefined && options.tiling === undefined) {
+    const { choices } = options.tuned;
+    const key = tunedKey(program, device, storage, shape);
+    const choice = Object.hasOwn(choices, key) ? choices[key] : undefined;
+    const there = variants.filter((v) => usable.includes(v.schedule));
+    const variant = choice && variantOf(program, there, choice);
+    if (variant) return { variant, tuned: true };
+  }
   if (usable.length === 1) return best(usable[0]);
   const costs = usable.map((s) => {
     const schedule = program.schedules[s];
-    // What reads a table on the device cannot be planned, nor counted.
-    const needed = schedule.passes.flatMap((p) => (p.kind === 'tiles' ? [...hostInputs(p)] : []));
-    const here = needed.every((name) => bound.inputs.host.has(name));
-    return here ? costOf(schedule, shape, bound.inputs.host) : Infinity;
+    return hostInputsOf(schedule) ? costOf(schedule, shape, bound.inputs.host) : Infinity;
   });
   return best(usable[costs.indexOf(Math.min(...costs))]);
 }
 
-/** Variants for the types, the layouts and, if asked for, the family: the fastest family first. */
+/** Every variant that could run, the fastest family first: what there is to measure. */
+export function candidates(
+  prepared: Prepared,
+  bound: Bound,
+  storage: Storage,
+  options: ChooseOptions = {},
+): readonly Variant[] {
+  const fits = fitsLengths(bound);
+  const { schedules } = prepared.program;
+  return usableVariants(prepared, storage, options).filter(
+    ({ schedule }) =>
+      (options.schedule ?? schedule) === schedule && fits(schedule) && !tooWide(schedules[schedule], bound),
+  );
+}
+
+const fitsLengths =
+  ({ program, binding: { shape } }: Bound) =>
+  (schedule: number): boolean => {
+    const { when } = program.schedules[schedule];
+    return Array.from({ length: Math.max(1, shape.batch) }, (_, b) => valueOf(when, shape, b)).every(
+      (x) => x !== 0,
+    );
+  };
+
+/** Variants for the types, the layouts and, if asked for, the family and the tiling: the fastest family first. */
 function usableVariants(
   prepared: Prepared,
   storage: Storage,
-  family: Family | undefined,
+  { family, tiling }: ChooseOptions,
 ): readonly Variant[] {
   const { device, program } = prepared;
   const ofFamily = (v: Variant): boolean => family === undefined || v.family === family;
@@ -132,7 +190,12 @@ function usableVariants(
   }
   const typed = there.filter((v) => takes(v, storage));
   if (typed.length === 0) throw noVariant(program, family, storage);
-  return [...fittingGranules(typed, storage.tensors ?? {})].sort(byPreference);
+  const readable = [...fittingGranules(typed, storage.tensors ?? {})].sort(byPreference);
+  if (tiling === undefined) return readable;
+  const tiled = readable.filter((v) => tilingLabel(v) === tiling);
+  if (tiled.length > 0) return tiled;
+  const labels = [...new Set(readable.map(tilingLabel))].join('; ');
+  throw usageError(`no kernels with the tiling '${tiling}' can run here`, `there are: ${labels}`);
 }
 
 /** Plans every pass and sizes every dispatch. */

@@ -2,10 +2,11 @@ import { STORAGE_TYPES, type Program, type StorageType, type Variant } from '../
 import { Arena } from './arena.js';
 import { bind, type Bound } from './bind.js';
 import type { Bindings, HostTensors, Settings, TensorBinding } from './bindings.js';
-import { encodeBound, timed, type EncodeStats, type Timed } from './encode.js';
+import { tilingLabel } from './choose-tiling.js';
+import { encodeBound, planPicked, type EncodeStats, type PickedChoice, type Timed } from './encode.js';
 import { wrongType } from './errors.js';
 import { MAP_MODE_READ, USAGE } from './gpu-flags.js';
-import { chooseVariant, planLaunches, type Choice, type ChooseOptions } from './launches.js';
+import { pickVariant, type ChooseOptions, type Picked } from './launches.js';
 import { choose, compileKernels, type Prepared } from './prepare.js';
 import { guarded, scoped, untilLost } from './scopes.js';
 import { takes } from './storage.js';
@@ -58,8 +59,8 @@ export async function run<Out extends StorageType = 'f32'>(
   const given = uploadsOf(tensors);
   const shapes = { q: tensors.q.shape, k: tensors.k.shape, v: tensors.v.shape };
   const bound = bind(prepared.program, shapes, tensors);
-  const { variant, uploads } = chooseUploads(prepared, bound, given, output, options);
-  const plan = timed(() => planLaunches(variant, bound, options));
+  const { picked, uploads } = chooseUploads(prepared, bound, given, output, options);
+  const plan = planPicked(picked, bound, options);
   return guarded(prepared.device, async () => {
     const kernels = plan.value.launches.map((l) => l.kernel);
     await compileKernels(prepared, kernels, { input: uploads.input, output });
@@ -89,21 +90,26 @@ function chooseUploads(
   given: Uploads,
   output: StorageType,
   options: ChooseOptions,
-): { readonly variant: Variant; readonly uploads: Uploads } {
+): { readonly picked: Picked; readonly uploads: Uploads } {
   const { q, k, v } = given;
-  const take = (uploads: Uploads): { readonly variant: Variant; readonly uploads: Uploads } => ({
-    variant: chooseVariant(prepared, bound, { input: uploads.input, output }, options),
+  const take = (uploads: Uploads): { readonly picked: Picked; readonly uploads: Uploads } => ({
+    picked: pickVariant(prepared, bound, { input: uploads.input, output }, options),
     uploads,
   });
   const some = (test: (w: Variant) => boolean): boolean =>
-    prepared.variants.some((w) => test(w) && (options.family ?? w.family) === w.family);
+    prepared.variants.some(
+      (w) =>
+        test(w) &&
+        (options.family ?? w.family) === w.family &&
+        (options.tiling ?? tilingLabel(w)) === tilingLabel(w),
+    );
   const takesF16Only = (w: Variant): boolean =>
     takes(w, { input: 'f16', output }) && !w.inputs.includes('bf16');
   if (q.dtype === 'bf16' && k.dtype === 'bf16' && v.dtype === 'bf16' && some(takesF16Only)) {
-    const variant = chooseVariant(prepared, bound, { input: 'f16', output }, options);
-    if (takesF16Only(variant) && [q, k, v].every(fitsF16)) {
+    const picked = pickVariant(prepared, bound, { input: 'f16', output }, options);
+    if (takesF16Only(picked.variant) && [q, k, v].every(fitsF16)) {
       const uploads = { input: 'f16', q: narrowToF16(q), k: narrowToF16(k), v: narrowToF16(v) } as const;
-      return { variant, uploads };
+      return { picked, uploads };
     }
   }
   const widen =
@@ -114,7 +120,7 @@ function chooseUploads(
 async function execute<Out extends StorageType>(
   prepared: Prepared,
   bound: Bound,
-  plan: Timed<Choice>,
+  plan: Timed<PickedChoice>,
   settings: Settings,
   uploads: Uploads,
   output: Out,

@@ -2,8 +2,14 @@ import type { Program, StorageType } from '../../compiler/ir/program.js';
 import type { Schedule } from '../../compiler/ir/schedule.js';
 import { bind, type Bound } from '../../runtime/bind.js';
 import type { Bindings, HostTensors, Settings } from '../../runtime/bindings.js';
-import { encodeBound, timed, type EncodeStats, type Timed } from '../../runtime/encode.js';
-import { chooseVariant, planLaunches, type Choice, type ChooseOptions } from '../../runtime/launches.js';
+import {
+  encodeBound,
+  planPicked,
+  type EncodeStats,
+  type PickedChoice,
+  type Timed,
+} from '../../runtime/encode.js';
+import { pickVariant, type ChooseOptions } from '../../runtime/launches.js';
 import { choose, compileKernels, type Prepared } from '../../runtime/prepare.js';
 import type { RowIndex } from '../../runtime/reference/index.js';
 import { guarded } from '../../runtime/scopes.js';
@@ -55,7 +61,7 @@ export interface Measured {
 interface Ready {
   readonly prepared: Prepared;
   readonly bound: Bound;
-  readonly plan: Timed<Choice>;
+  readonly plan: Timed<PickedChoice>;
   readonly compileMilliseconds: number;
 }
 
@@ -69,8 +75,8 @@ export async function makeReady(
   const shapes = { q: tensors.q.shape, k: tensors.k.shape, v: tensors.v.shape };
   const bound = bind(program, shapes, tensors);
   const types = { input: storageType('q', tensors.q), output };
-  const variant = chooseVariant(prepared, bound, types, subject.choose);
-  const plan = timed(() => planLaunches(variant, bound, subject.choose));
+  const picked = pickVariant(prepared, bound, types, subject.choose);
+  const plan = planPicked(picked, bound, subject.choose);
   const start = performance.now();
   const kernels = plan.value.launches.map((l) => l.kernel);
   await compileKernels(prepared, kernels, types);
