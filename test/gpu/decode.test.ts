@@ -47,7 +47,10 @@ for (const sample of SAMPLES.filter((s) => FULL || NAMES.includes(s.pattern))) {
       const c = compare({ out: result.out.data, lse: result.lse.data }, reference(pattern, tensors));
       t.true(c.pass, JSON.stringify([shape, result.stats.kernels, c]));
       const gathers = result.stats.kernels.every((k) => k.includes('gather'));
-      t.true(gathers || result.stats.kernels.some((k) => k.includes('decode')), 'kernels that divide the keys');
+      t.true(
+        gathers || result.stats.kernels.some((k) => k.includes('decode')),
+        'kernels that divide the keys',
+      );
       // Rows of a few keys are not worth it.
       if (sample.pattern === 'causal') t.true(result.stats.splits > 1, 'the keys are divided');
     }
