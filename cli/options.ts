@@ -93,6 +93,12 @@ export const dtypeOption = (): Option =>
 export const outDtypeOption = (): Option =>
   new Option('--out-dtype <type>', 'element type of out (default: f32); lse is f32').choices(STORAGE_TYPES);
 
+/** Of `bench` and `tune`, which measure what comes and goes in one type. */
+export const benchOutDtypeOption = (): Option =>
+  new Option('--out-dtype <type>', 'element type of out (default: that of q); lse is f32').choices(
+    STORAGE_TYPES,
+  );
+
 export function addPatternOptions(command: Command): Command {
   return command
     .option('--pattern <name>', 'the pattern (default: the only one, the one named like the file, the last)')

@@ -8,6 +8,7 @@ import { drawCommand } from './commands/draw.js';
 import { explainCommand } from './commands/explain.js';
 import { exportCommand } from './commands/export.js';
 import { runCommand } from './commands/run.js';
+import { tuneCommand } from './commands/tune.js';
 import { verifyCommand } from './commands/verify.js';
 import type { Session } from './session.js';
 
@@ -32,6 +33,7 @@ export function createProgram(session: Session): Command {
     verifyCommand(session),
     exportCommand(session),
     benchCommand(session),
+    tuneCommand(session),
     devicesCommand(session),
   ];
   for (const command of commands) program.addCommand(command);

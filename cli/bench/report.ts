@@ -1,6 +1,7 @@
 import type { StorageTypes } from '../../compiler/ir/program.js';
 import type { Comparison } from '../../runtime/reference/index.js';
 import { count, listed, milliseconds, percent, scaled } from '../text.js';
+import { tunedText } from '../tuned.js';
 import { patternSummary, shapeSummary, type Work } from '../work.js';
 import type { Ceilings } from './ceilings.js';
 import type { WorkCounts } from './count-work.js';
@@ -43,7 +44,7 @@ export function reportText(report: Report): string {
     ['device', `${device.name}, ${device.kind}, robustness ${report.robustness ? 'on' : 'off'}`],
     [
       'kernels',
-      `${stats.kernels.join(', ')} (${stats.family}, schedule ${stats.schedule}), ${stats.input} in, ` +
+      `${stats.kernels.join(', ')} (${stats.family}, ${stats.tiling}${tunedText(stats)}, schedule ${stats.schedule}), ${stats.input} in, ` +
         `${stats.output} out` +
         (stats.splits > 1 ? `, keys in ${stats.splits} parts` : ''),
     ],
@@ -105,6 +106,8 @@ export function reportJson(report: Report): unknown {
     device: { ...report.device, robustness: report.robustness },
     family: stats.family,
     schedule: stats.schedule,
+    tiling: stats.tiling,
+    tuned: stats.tuned,
     kernels: stats.kernels,
     splits: stats.splits,
     checked: {

@@ -1,28 +1,30 @@
-import { Command, InvalidArgumentError, Option } from 'commander';
-import { STORAGE_TYPES, type Family, type StorageType } from '../../compiler/ir/program.js';
-import { usageError, wrongShape } from '../../runtime/errors.js';
+import { Command, Option } from 'commander';
+import type { Family, StorageType } from '../../compiler/ir/program.js';
+import { usageError } from '../../runtime/errors.js';
 import { action } from '../action.js';
-import { checkDense } from '../fallback.js';
+import { runs, warmUp } from '../bench/options.js';
 import { load } from '../load.js';
 import {
   addDeviceOptions,
   addPatternOptions,
   addShapeOptions,
+  benchOutDtypeOption,
   diagnosticsOption,
   dtypeOption,
   jsonOption,
   type PatternOptions,
   type ShapeOptions,
 } from '../options.js';
-import { scheduleFor } from '../schedule.js';
 import { STATUS, type DiagnosticsFormat, type Session } from '../session.js';
-import { prepareWork, readTask, tensorsOf, type Work } from '../work.js';
+import { addTunedOptions, tunedFor, type TunedOptions } from '../tuned.js';
+import { prepareWork, readTask, type Work } from '../work.js';
 
-interface Options extends PatternOptions, ShapeOptions {
+interface Options extends PatternOptions, ShapeOptions, TunedOptions {
   readonly dtype?: StorageType;
   readonly outDtype?: StorageType;
   readonly family?: Family;
   readonly schedule?: string;
+  readonly tiling?: string;
   readonly robustness: boolean;
   readonly runs?: number;
   readonly warmUp: number;
@@ -33,9 +35,6 @@ interface Options extends PatternOptions, ShapeOptions {
   readonly diagnostics: DiagnosticsFormat;
 }
 
-/** Rows looked at, and for how long (milliseconds) the oracle may compute more than the fewest. */
-const SAMPLE = { most: 256, least: 16, patience: 3000 } as const;
-
 export function benchCommand(session: Session): Command {
   const command = new Command('bench')
     .description('Check a pattern on a device against the float64 oracle, then say how fast it runs there.')
@@ -43,11 +42,7 @@ export function benchCommand(session: Session): Command {
   addPatternOptions(command);
   addShapeOptions(command)
     .addOption(dtypeOption())
-    .addOption(
-      new Option('--out-dtype <type>', 'element type of out (default: that of q); lse is f32').choices(
-        STORAGE_TYPES,
-      ),
-    )
+    .addOption(benchOutDtypeOption())
     .addOption(
       new Option('--family <name>', 'kind of kernels (default: the fastest)').choices([
         'portable',
@@ -56,10 +51,12 @@ export function benchCommand(session: Session): Command {
       ]),
     )
     .option('--schedule <name>', 'schedule, as `attnc explain` names them (default: the cheapest)')
+    .option('--tiling <words>', 'tiling, as `attnc tune` lists them (default: what suits the pattern)')
     .option('--runs <n>', 'runs to time (default: half a second of them, at least 10)', runs)
     .option('--warm-up <ms>', 'milliseconds of work before anything is timed', warmUp, 300)
     .option('--wall-clock', 'time whole batches on the host, also where the device can tell the time')
     .option('--no-robustness', 'without checks of array bounds in shaders, as native runtimes are built');
+  addTunedOptions(command);
   addDeviceOptions(command);
   return command
     .addOption(jsonOption())
@@ -72,49 +69,24 @@ export function benchCommand(session: Session): Command {
     .action(action(session, (file: string, options: Options) => bench(session, file, options)));
 }
 
-function runs(text: string): number {
-  const n = Number(text);
-  if (!Number.isInteger(n) || n < 1 || n > 100_000) {
-    throw new InvalidArgumentError('It must be a whole number from 1 to 100000.');
-  }
-  return n;
-}
-
-function warmUp(text: string): number {
-  const n = Number(text);
-  if (!(n >= 0 && n <= 60_000)) throw new InvalidArgumentError('It must be a number from 0 to 60000.');
-  return n;
-}
-
 async function bench(session: Session, file: string, options: Options): Promise<number> {
   const loaded = await load(session, file);
   const task = await readTask(loaded, options);
   const work = await prepareWork(session, loaded, options, task, true);
-  const { shape } = work.bound.binding;
-  const totalRows = shape.heads * shape.queries.reduce((a, b) => a + b, 0);
-  if (totalRows === 0) throw wrongShape('q', ['batch', 'heads', 'queries > 0', 'head size'], task.shapes.q);
-  if (!options.allowDense) {
-    const inputs = work.bound.inputs.host;
-    checkDense(scheduleFor(work.program, shape, inputs), shape, inputs);
-  }
-  const chosen = { family: options.family, schedule: scheduleNumber(work, options.schedule) };
-  const choose = { ...chosen, allowDense: options.allowDense };
-  const modules = await Promise.all([
-    import('../../runtime/reference/index.js'),
+  const [{ openDevice }, parts] = await Promise.all([
     import('../../runtime/node/index.js'),
     import('../bench/index.js'),
-    import('../random.js'),
   ]);
-  const [{ sampledReference, sampleRows }, { openDevice }, parts, { randomNumbers }] = modules;
-
+  parts.checkMeasurable(work, options);
+  const choose = {
+    family: options.family,
+    schedule: scheduleNumber(work, options.schedule),
+    tiling: options.tiling,
+    allowDense: options.allowDense,
+    tuned: await tunedFor(session, options),
+  };
   session.progress.step('making up tensors');
-  const tensors = tensorsOf(work, options.dtype ?? 'f32');
-  const input = parts.storageType('q', tensors.q);
-  for (const name of ['k', 'v'] as const) {
-    if (tensors[name].dtype === input) continue;
-    throw usageError(`'q' is ${input}, but '${name}' is ${tensors[name].dtype}`, 'give them one type');
-  }
-  const types = { input, output: options.outDtype ?? input };
+  const { tensors, types } = parts.storedTensors(work, options);
 
   session.progress.step('opening a device');
   const opened = await openDevice({
@@ -125,18 +97,13 @@ async function bench(session: Session, file: string, options: Options): Promise<
     onProblem: (message) => session.note(`attnc: ${message}`),
   });
   try {
-    const rows = sampleRows(shape, SAMPLE.most, randomNumbers(task.seed));
-    const expected = sampledReference(work.program.pattern, tensors, rows, {
-      ...SAMPLE,
-      step: (done) => session.progress.step('computing the oracle', `row ${done} of ${rows.length}`),
-    });
-    const known = expected.rows ?? [];
+    const { rows, expected } = parts.sampleOracle(session, work, tensors);
     let comparison: ReturnType<typeof parts.checkRows> | undefined;
     const measured = await parts.measure(
       opened.device,
       { program: work.program, tensors, output: types.output, choose },
       {
-        rows: known,
+        rows,
         check: (found) => {
           comparison = parts.checkRows(found, expected, types);
         },
@@ -158,7 +125,11 @@ async function bench(session: Session, file: string, options: Options): Promise<
       device: { name: opened.name, kind: opened.kind, why: opened.why },
       robustness: options.robustness,
       types,
-      checked: { rows: known.length, totalRows, comparison: comparison as NonNullable<typeof comparison> },
+      checked: {
+        rows: rows.length,
+        totalRows: parts.totalRows(work),
+        comparison: comparison as NonNullable<typeof comparison>,
+      },
       measured,
       counts,
       ceilings,

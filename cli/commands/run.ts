@@ -24,11 +24,12 @@ import {
 import { scheduleFor } from '../schedule.js';
 import { STATUS, type DiagnosticsFormat, type Session } from '../session.js';
 import { count, listed, milliseconds, scaled } from '../text.js';
+import { addTunedOptions, tunedFor, tunedText, type TunedOptions } from '../tuned.js';
 import { patternSummary, prepareWork, readTask, shapeSummary, tensorsOf, type Work } from '../work.js';
 
 type RunResult = ResultOf<StorageType>;
 
-interface Options extends PatternOptions, ShapeOptions {
+interface Options extends PatternOptions, ShapeOptions, TunedOptions {
   readonly random?: boolean;
   readonly dtype?: StorageType;
   readonly outDtype?: StorageType;
@@ -47,6 +48,7 @@ export function runCommand(session: Session): Command {
     .option('-o, --output <file>', 'write out and lse to this .safetensors file (.npy: out only)');
   addPatternOptions(command);
   addShapeOptions(command).addOption(dtypeOption()).addOption(outDtypeOption());
+  addTunedOptions(command);
   addDeviceOptions(command);
   return command
     .addOption(jsonOption())
@@ -80,11 +82,15 @@ async function run(session: Session, file: string, options: Options): Promise<nu
   session.progress.step('making up tensors');
   const tensors = tensorsOf(work, options.dtype ?? 'f32');
   const { run: runOnDevice } = await import('../../runtime/run.js');
+  const tuned = await tunedFor(session, options);
   const opened = await openFor(session, options.device);
   try {
     session.progress.step('running', opened.name);
     const start = performance.now();
-    const result = await runOnDevice(opened.device, program, tensors, { out: options.outDtype });
+    const result = await runOnDevice(opened.device, program, tensors, {
+      out: options.outDtype,
+      tuned,
+    });
     const total = performance.now() - start;
     if (options.output !== undefined) await write(options.output, result, program.name);
     session.progress.clear();
@@ -158,7 +164,7 @@ function report(
     ['device', `${device.name}, ${device.kind}`],
     [
       'kernels',
-      `${stats.kernels.join(', ')} (${stats.family}${typesOf(stats)}, schedule ${stats.schedule}), ${count(stats.workgroups)} workgroups` +
+      `${stats.kernels.join(', ')} (${stats.family}${typesOf(stats)}${tunedText(stats)}, schedule ${stats.schedule}), ${count(stats.workgroups)} workgroups` +
         (stats.splits > 1 ? `, keys in ${stats.splits} parts` : ''),
     ],
     [

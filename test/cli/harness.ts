@@ -36,7 +36,8 @@ export async function attnc(args: string | readonly string[], around: Surroundin
     stdout: output(out),
     stderr: output(err),
     stdin: async () => (typeof stdin === 'string' ? Buffer.from(stdin) : stdin),
-    env: around.env ?? {},
+    // Nobody's own tuned choices.
+    env: { ATTNC_TUNED: join(tmpdir(), 'attnc-nothing-tuned.json'), ...around.env },
   };
   const status = await run(typeof args === 'string' ? words(args) : args, io);
   const bytes = Buffer.concat(out);
