@@ -1,4 +1,12 @@
-import { SET, type DecodeLayout } from './decode-layout.js';
+import {
+  clampedPiece,
+  eachPiece,
+  isUnrolled,
+  SET,
+  upper,
+  type DecodeLayout,
+  type PieceNumber,
+} from './decode-layout.js';
 import { rowStart } from './place.js';
 import type { Shader } from './shader.js';
 import { lines, wgsl } from './wgsl.js';
@@ -23,41 +31,45 @@ const shareOf = ({ scores }: DecodeLayout, name: string): readonly string[] =>
 const rowMasks = ({ lanes }: DecodeLayout): readonly number[] => [4, 8].filter((m) => m < lanes);
 
 function attendKeys(shader: Shader, layout: DecodeLayout): string {
-  const { owned, lanes: width, pieces, valuesOwned, valuePieces } = layout;
-  const column = (n: number, count: number): string => {
-    const own = n === 0 ? 'lane' : `lane + ${n * width}u`;
-    // Lanes past the row's end read what others read: their queries are 0, and their sums go nowhere.
-    return (n + 1) * width <= count ? own : `min(${own}, ${count - 1}u)`;
-  };
-  const load = (tensor: 'k' | 'v', owned: number, pieces: number): readonly string[] => [
-    ...KEYS.map((c) => `let ${tensor}_row_${c} = ${rowStart(shader, tensor, `row_${c}`)};`),
-    ...lines(owned, (n) =>
-      KEYS.map(
-        (c) => `let ${tensor}_${c}_${n} = ${shader.bind(tensor)}[${tensor}_row_${c} + ${column(n, pieces)}];`,
-      ).join('\n'),
-    ),
-  ];
-  const products = lines(owned, (n) => {
-    const half = (of: 'low' | 'high', m: number): readonly string[] => [
-      ...KEYS.map((c) => `let ${of}_${c}_${n} = read_${of}(k_${c}_${n});`),
-      ...ROWS.map((r) => {
-        const q = `queries[${2 * (r * owned + n) + m}]`;
-        return `dots_${r} += vec4<f32>(${KEYS.map((c) => `dot(${q}, ${of}_${c}_${n})`).join(', ')});`;
-      }),
-    ];
-    return [...half('low', 0), ...half('high', 1)].join('\n');
-  });
-  const values = (add: string): readonly string[] =>
-    lines(valuesOwned, (n) => {
-      const half = (of: 'low' | 'high', m: number): readonly string[] => [
-        ...KEYS.map((c) => `let ${of}_${c}_${n} = read_${of}(v_${c}_${n});`),
-        ...ROWS.map((r) => {
-          const sum = `sums[${2 * (r * valuesOwned + n) + m}]`;
-          return `${sum} = ${add}(${sum}, weights_${r}, ${KEYS.map((c) => `${of}_${c}_${n}`).join(', ')});`;
-        }),
-      ];
-      return [...half('low', 0), ...half('high', 1)].join('\n');
+  const { owned, pieces, valuesOwned, valuePieces } = layout;
+  const load = (tensor: 'k' | 'v', n: PieceNumber): readonly string[] =>
+    KEYS.map((c) => {
+      const column = clampedPiece(n, tensor === 'k' ? pieces : valuePieces);
+      return `let ${tensor}_${c}_${n.name} = ${shader.bind(tensor)}[${tensor}_row_${c} + ${column}];`;
     });
+  const starts = (tensor: 'k' | 'v'): readonly string[] =>
+    KEYS.map((c) => `let ${tensor}_row_${c} = ${rowStart(shader, tensor, `row_${c}`)};`);
+  // Where code is unrolled, all loads come before what needs them.
+  const ahead = (tensor: 'k' | 'v'): readonly string[] =>
+    isUnrolled(tensor === 'k' ? owned : valuesOwned)
+      ? eachPiece(shader, layout, tensor === 'k' ? 'keys' : 'values', (n) => load(tensor, n).join('\n'))
+      : [];
+  const late = (tensor: 'k' | 'v', n: PieceNumber): readonly string[] =>
+    isUnrolled(tensor === 'k' ? owned : valuesOwned) ? [] : load(tensor, n);
+  const halves = (tensor: 'k' | 'v', n: PieceNumber, add: (of: string, index: string, r: number) => string) =>
+    (['low', 'high'] as const).flatMap((of) => [
+      ...KEYS.map((c) => `let ${of}_${c}_${n.name} = read_${of}(${tensor}_${c}_${n.name});`),
+      ...ROWS.map((r) => add(of, of === 'low' ? n.index(r) : upper(n.index(r)), r)),
+    ]);
+  const products = eachPiece(shader, layout, 'keys', (n) =>
+    [
+      ...late('k', n),
+      ...halves('k', n, (of, index, r) => {
+        const dots = KEYS.map((c) => `dot(queries[${index}], ${of}_${c}_${n.name})`);
+        return `dots_${r} += vec4<f32>(${dots.join(', ')});`;
+      }),
+    ].join('\n'),
+  );
+  const values = (add: string): readonly string[] =>
+    eachPiece(shader, layout, 'values', (n) =>
+      [
+        ...late('v', n),
+        ...halves('v', n, (of, index, r) => {
+          const numbers = KEYS.map((c) => `${of}_${c}_${n.name}`);
+          return `sums[${index}] = ${add}(sums[${index}], weights_${r}, ${numbers.join(', ')});`;
+        }),
+      ].join('\n'),
+    );
   const scores = shareOf(layout, 'own_dots').map(
     (dot, n) => `score_own(segment, ${dot}, ${shareOf(layout, 'own_keys')[n]}, is_partial)`,
   );
@@ -68,9 +80,11 @@ function attendKeys(shader: Shader, layout: DecodeLayout): string {
     fn attend_keys(at: Place, segment: u32, tile: i32, first: i32, is_partial: bool) {
       ${KEYS.map((c) => `let j_${c} = key_position(at, segment, tile, first${c === 0 ? '' : ` + ${c}`});`)}
       ${KEYS.map((c) => `let row_${c} = u32(max(j_${c}, 0));`)}
-      ${load('k', owned, pieces)}
+      ${starts('k')}
+      ${starts('v')}
       // Values are asked for before they are needed.
-      ${load('v', valuesOwned, valuePieces)}
+      ${ahead('k')}
+      ${ahead('v')}
       ${ROWS.map((r) => `var dots_${r} = vec4<f32>();`)}
       ${products}
       let own_dots = sum_over_team(${ROWS.map((r) => `dots_${r}`).join(', ')});
@@ -82,10 +96,12 @@ function attendKeys(shader: Shader, layout: DecodeLayout): string {
         let shrink = exp(highest - top);
         highest = top;
         total *= shrink;
-        ${ROWS.map((r) => {
-          const sums = lines(2 * valuesOwned, (m) => `sums[${2 * r * valuesOwned + m}] *= shrink_${r};`);
-          return [`let shrink_${r} = subgroupShuffle(shrink, first_lane + ${r}u);`, ...sums].join('\n');
-        })}
+        ${ROWS.map((r) => `let shrink_${r} = subgroupShuffle(shrink, first_lane + ${r}u);`)}
+        ${eachPiece(shader, layout, 'values', (n) =>
+          ROWS.flatMap((r) =>
+            [n.index(r), upper(n.index(r))].map((index) => `sums[${index}] *= shrink_${r};`),
+          ).join('\n'),
+        )}
       }
       let own_weights = weights_of(own_scores, top);
       total += sum_of_weights(own_weights);

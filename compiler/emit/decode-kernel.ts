@@ -1,6 +1,6 @@
 import type { TilePass } from '../ir/schedule.js';
 import { emitAttendKeys, emitSumOverTeam } from './decode-attend.js';
-import { decodeLayout, SET, type DecodeLayout } from './decode-layout.js';
+import { decodeLayout, eachPiece, SET, upper, whereInside, type DecodeLayout } from './decode-layout.js';
 import { emitStoreParts } from './decode-store.js';
 import { emitKeySwitch } from './key-places.js';
 import { emitFindRow, packedQueries, packedSets } from './pack-rows.js';
@@ -158,29 +158,23 @@ function emitFindLane(): string {
 }
 
 function emitLoadQueries(shader: Shader, layout: DecodeLayout): string {
-  const { owned, pieces, lanes } = layout;
   const q = shader.bind('q');
   const load = (r: number): string => {
-    const pieceOf = (n: number): string => {
-      const piece = n === 0 ? 'lane' : `lane + ${n * lanes}u`;
-      const at = 2 * (r * owned + n);
-      const read = wgsl`
-        let piece_${n} = ${q}[start + ${piece}];
-        queries[${at}] = read_low(piece_${n});
-        queries[${at + 1}] = read_high(piece_${n});`;
-      return (n + 1) * lanes <= pieces
-        ? read
-        : wgsl`
-          if (${piece} < ${pieces}u) {
-            ${read}
-          }`;
-    };
+    const pieces = eachPiece(shader, layout, 'keys', (n) =>
+      whereInside(
+        n,
+        wgsl`
+        let piece_${n.name} = ${q}[start + ${n.piece}];
+        queries[${n.index(r)}] = read_low(piece_${n.name});
+        queries[${upper(n.index(r))}] = read_high(piece_${n.name});`,
+      ),
+    );
     return wgsl`
       let row_${r} = find_row(at, first + ${r}u);
       if (row_${r}.i >= 0) {
         let place = row_${r}.place;
         let start = ${rowStart(shader, 'q', `u32(row_${r}.i - place.base)`).replace('at.', 'place.')};
-        ${lines(owned, pieceOf)}
+        ${pieces}
       }`;
   };
   return wgsl`

@@ -1,4 +1,6 @@
+import type { Shader } from './shader.js';
 import type { Target } from './target.js';
+import { lines, wgsl } from './wgsl.js';
 
 /**
  * How a decoding kernel divides its work. Keys come four at a time to a *team*: lanes of one subgroup that each hold
@@ -31,16 +33,13 @@ export interface LaneChoice {
   readonly subgroups: { readonly least: number; readonly below: number };
 }
 
-/** As many lanes as a row has pieces, up to 16, where subgroups are so large; four otherwise. */
+/** As many lanes as a row has pieces, up to 16, where subgroups are so large; fewer otherwise. */
 export function laneChoices(target: Target): readonly LaneChoice[] {
   const pieces = Math.max(target.dim, target.valueDim) / 8;
   const lanes = pieces <= 4 ? 4 : pieces <= 8 ? 8 : 16;
-  const most = 256;
-  if (lanes === 4) return [{ lanes, subgroups: { least: 4, below: most } }];
-  return [
-    { lanes, subgroups: { least: lanes, below: most } },
-    { lanes: 4, subgroups: { least: 4, below: lanes } },
-  ];
+  return [16, 8, 4]
+    .filter((n) => n <= lanes)
+    .map((n) => ({ lanes: n, subgroups: { least: n, below: n === lanes ? 256 : 2 * n } }));
 }
 
 /** f32 numbers of workgroup memory in which teams put one row's sums together. */
@@ -62,3 +61,73 @@ export function decodeLayout(target: Target, lanes: number): DecodeLayout {
     scores: 16 / lanes,
   };
 }
+
+/** Number n of a lane's pieces in WGSL: a constant, or the variable `n` of a loop. */
+export interface PieceNumber {
+  /** Suffix of names that belong to it. */
+  readonly name: string;
+  /** The piece of the row, of which there may be fewer: `inside` is then a condition. */
+  readonly piece: string;
+  readonly inside: string | undefined;
+  /** Index of its lower half in an array of two halves for each piece, `owned` pieces a row of the set. */
+  readonly index: (row: number) => string;
+}
+
+/** Most pieces of a lane for which code is unrolled. With more, registers don't suffice and compilers take minutes. */
+const UNROLLED = 2;
+
+export const isUnrolled = (owned: number): boolean => owned <= UNROLLED;
+
+/** `body` for each of the pieces that a lane holds of a row of queries and keys, or of values. */
+export function eachPiece(
+  shader: Shader,
+  layout: DecodeLayout,
+  of: 'keys' | 'values',
+  body: (n: PieceNumber) => string,
+): readonly string[] {
+  const { lanes } = layout;
+  const [owned, pieces] =
+    of === 'keys' ? [layout.owned, layout.pieces] : [layout.valuesOwned, layout.valuePieces];
+  if (isUnrolled(owned)) {
+    return lines(owned, (n) => {
+      const piece = n === 0 ? 'lane' : `lane + ${n * lanes}u`;
+      return body({
+        name: String(n),
+        piece,
+        inside: (n + 1) * lanes <= pieces ? undefined : `${piece} < ${pieces}u`,
+        index: (row) => `${2 * (row * owned + n)}`,
+      });
+    });
+  }
+  // A bound that compilers don't know keeps the loop.
+  const bound = shader.uniform(`${of}_owned`, 'u32', { kind: 'bits', value: owned });
+  const piece = `lane + ${lanes}u * n`;
+  return [
+    wgsl`
+    for (var n = 0u; n < ${bound}; n++) {
+      ${body({
+        name: 'n',
+        piece,
+        inside: owned * lanes === pieces ? undefined : `${piece} < ${pieces}u`,
+        index: (row) => `${2 * row * owned}u + 2u * n`,
+      })}
+    }`,
+  ];
+}
+
+/** Loads of a row's piece for every lane: those past the row's end read what another one reads. */
+export const clampedPiece = ({ piece, inside }: PieceNumber, pieces: number): string =>
+  inside === undefined ? piece : `min(${piece}, ${pieces - 1}u)`;
+
+/** `body` where the piece is inside the row. */
+export const whereInside = ({ inside }: PieceNumber, body: string): string =>
+  inside === undefined
+    ? body
+    : wgsl`
+      if (${inside}) {
+        ${body}
+      }`;
+
+/** The upper half's index. */
+export const upper = (index: string): string =>
+  /^\d+$/.test(index) ? String(Number(index) + 1) : `${index} + 1u`;

@@ -1,4 +1,4 @@
-import { SET, type DecodeLayout } from './decode-layout.js';
+import { eachPiece, SET, upper, whereInside, type DecodeLayout } from './decode-layout.js';
 import { packedSets } from './pack-rows.js';
 import type { Shader } from './shader.js';
 import { lines, wgsl } from './wgsl.js';
@@ -6,25 +6,20 @@ import { lines, wgsl } from './wgsl.js';
 /** What a workgroup of a decoding kernel leaves: its teams' results put together, one row of `parts` for each row. */
 
 export function emitStoreParts(shader: Shader, layout: DecodeLayout): readonly string[] {
-  const { threads, valueWidth, valuesOwned, valuePieces, lanes } = layout;
+  const { threads, valueWidth, lanes } = layout;
   const parts = shader.bind('parts', 'read_write');
   const sets = packedSets(shader);
   const masks = [4, 8].filter((m) => m < lanes);
   const put = (r: number): readonly string[] =>
-    lines(valuesOwned, (n) => {
-      const piece = n === 0 ? 'lane' : `lane + ${n * lanes}u`;
-      const sum = 2 * (r * valuesOwned + n);
-      const writes = wgsl`
-        let at_${n} = team * ${valueWidth}u + 2u * (${piece});
-        gathered[at_${n}] = sums[${sum}] * factor;
-        gathered[at_${n} + 1u] = sums[${sum + 1}] * factor;`;
-      return (n + 1) * lanes <= valuePieces
-        ? writes
-        : wgsl`
-          if (${piece} < ${valuePieces}u) {
-            ${writes}
-          }`;
-    });
+    eachPiece(shader, layout, 'values', (n) =>
+      whereInside(
+        n,
+        wgsl`
+        let at_${n.name} = team * ${valueWidth}u + 2u * (${n.piece});
+        gathered[at_${n.name}] = sums[${n.index(r)}] * factor;
+        gathered[at_${n.name} + 1u] = sums[${upper(n.index(r))}] * factor;`,
+      ),
+    );
   const row = (r: number): string => wgsl`
     {
       let factor = subgroupShuffle(shrink, first_lane + ${r}u);
