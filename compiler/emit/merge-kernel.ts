@@ -80,7 +80,7 @@ export function emitMergeKernel(
         highest = max(highest, found.x);
         poison = max(poison, found.z);
       }
-      let statistics = highest_of_all(vec2<f32>(highest, poison), thread);
+      let statistics = highest_of_all(vec4<f32>(highest, poison, 0.0, 0.0), thread);
       let top = statistics.x;
       let is_poisoned = statistics.y != 0.0;
       let column = thread % ${columns}u;
@@ -111,23 +111,22 @@ export function emitMergeKernel(
   const body = [
     SPECIAL_VALUES,
     wgsl`
-    // What threads found: the highest score and poison; then sums of each column, and totals, over some of the parts.
-    var<workgroup> found_highest: array<vec2<f32>, ${THREADS}>;
+    // What threads found over some of the parts: the highest score and poison; later sums of a column, and totals.
     var<workgroup> sums: array<vec4<f32>, ${THREADS}>;
     var<workgroup> totals: array<f32, ${turns}>;`,
     ...place,
     main,
     wgsl`
     // The highest of each component over all threads.
-    fn highest_of_all(own: vec2<f32>, thread: u32) -> vec2<f32> {
-      found_highest[thread] = own;
+    fn highest_of_all(own: vec4<f32>, thread: u32) -> vec4<f32> {
+      sums[thread] = own;
       for (var half = ${THREADS / 2}u; half > 0u; half /= 2u) {
         workgroupBarrier();
         if (thread < half) {
-          found_highest[thread] = max(found_highest[thread], found_highest[thread + half]);
+          sums[thread] = max(sums[thread], sums[thread + half]);
         }
       }
-      return workgroupUniformLoad(&found_highest[0]);
+      return workgroupUniformLoad(&sums[0]);
     }
     fn total_of_parts() -> f32 {
       var total = 0.0;
