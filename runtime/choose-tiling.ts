@@ -70,7 +70,7 @@ export function chooseTiling(variants: readonly Variant[], factsOf: () => Tiling
 }
 
 /** Query tiles looked at in each pass, of each size. */
-const MOST = 4;
+const MOST = 6;
 
 const known = new WeakMap<Schedule, Map<string, TilingFacts>>();
 
@@ -113,15 +113,19 @@ function visits(pass: TilePass, shape: BoundShape, inputs: BoundInputs, rows: nu
   // The tiles are the same however they are found, and subdivision finds large full boxes in one step.
   const planner = planTiles({ ...pass, plan: 'host' }, shape, inputs, rows);
   const { tiles, classes } = planner;
-  const queryTiles = tiles * classes * shape.heads * shape.batch;
+  const sequences = classes * shape.heads * shape.batch;
   let visited = 0;
-  for (const { n, weight } of spread(queryTiles, MOST)) {
-    const cls = Math.floor(n / tiles) % classes;
-    const head = Math.floor(n / (tiles * classes)) % shape.heads;
-    const batch = Math.floor(n / (tiles * classes * shape.heads));
-    planner.tile(batch, head, cls, n % tiles, (_, __, count) => {
-      visited += count * weight;
+  // Spread over the tiles of a sequence, each looked at in another one: spread over all of them, samples could fall on
+  // the same few tiles of every head.
+  spread(tiles, MOST).forEach(({ n, weight }, sample) => {
+    const sequence = Math.floor((sample * sequences) / MOST);
+    const cls = sequence % classes;
+    const head = Math.floor(sequence / classes) % shape.heads;
+    const batch = Math.floor(sequence / (classes * shape.heads));
+    planner.tile(batch, head, cls, n, (_, __, count) => {
+      visited += count * weight * sequences;
     });
-  }
+  });
+  const queryTiles = tiles * sequences;
   return { queryTiles, visited };
 }

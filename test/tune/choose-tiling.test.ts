@@ -1,0 +1,151 @@
+// Which tiling runs: the rules on facts, the facts of patterns, and what the adapter offers.
+
+import test from 'ava';
+import { compile } from '../../compiler/index.js';
+import type { Program, Variant } from '../../compiler/ir/program.js';
+import { bind } from '../../runtime/bind.js';
+import { chooseTiling, tileRows, tilingFacts, tilingLabel } from '../../runtime/choose-tiling.js';
+
+const compiled = (text: string, set: Record<string, number> = {}): Program => {
+  const { program } = compile({ file: 'test.attn', text }, { dim: 64, set });
+  if (program === undefined) throw new Error(text);
+  return program;
+};
+
+const DENSE = compiled('pattern p { i -> j when j >= 0 }');
+
+/** The matrix variants with matrices of 16 x 16 x 16, in the program's order: 128 rows, then 64 twice. */
+const matrix = DENSE.variants.filter((v) => v.matrix?.m === 16 && v.matrix.n === 16);
+
+test('the variants that there is a choice of, told apart by their labels', (t) => {
+  t.true(matrix.some((v) => tileRows(v) === 128) && matrix.some((v) => tileRows(v) === 64));
+  for (const schedule of DENSE.schedules.keys()) {
+    const labels = DENSE.variants
+      .filter((v) => v.schedule === schedule)
+      .map((v) => `${v.family} ${v.matrix?.lanes} ${tilingLabel(v)}`);
+    t.is(new Set(labels).size, labels.length, labels.join('\n'));
+  }
+});
+
+const facts = (queryTiles: number, keyTiles: number, growth = 1) => ({ queryTiles, keyTiles, growth });
+
+const RULES: readonly (readonly [name: string, facts: ReturnType<typeof facts> | undefined, rows: number])[] =
+  [
+    ['dense, 16384 x 16 heads', facts(4096, 256), 128],
+    ['32 key tiles', facts(4096, 32), 128],
+    ['31 key tiles', facts(4096, 31), 64],
+    ['a window of 9 key tiles', facts(8192, 9, 1.1), 64],
+    ['many key tiles, others for each query tile', facts(8192, 64, 1.9), 64],
+    ['few workgroups', facts(1022, 256), 64],
+    ['enough workgroups', facts(1024, 256), 128],
+    ['nothing known: the first', undefined, 128],
+  ];
+
+for (const [name, given, rows] of RULES) {
+  test(`rule: ${name}`, (t) => {
+    const chosen = chooseTiling(matrix, () => given);
+    t.is(tileRows(chosen), rows);
+    // Of those with the same rows the first.
+    t.is(chosen, matrix.filter((v) => tileRows(v) === rows)[0]);
+  });
+}
+
+test('nothing is counted where there is no choice, and what is missing is made do without', (t) => {
+  const never = (): never => t.fail() as never;
+  const narrow = matrix.filter((v) => tileRows(v) === 64);
+  const wide = matrix.filter((v) => tileRows(v) === 128);
+  t.is(chooseTiling(narrow, never), narrow[0]);
+  t.is(chooseTiling(wide, never), wide[0]);
+  const at = (rows: number): Variant => ({
+    ...wide[0],
+    kernels: wide[0].kernels.map((k) => (k.role === 'tiles' ? { ...k, rows } : k)),
+  });
+  const large = [at(128), at(256)];
+  t.is(
+    chooseTiling(large, () => facts(4096, 9)),
+    large[0],
+  );
+  t.is(
+    chooseTiling(large, () => facts(4096, 256)),
+    large[0],
+  );
+});
+
+const WINDOW = 'pattern p { i -> j when abs(i - j) <= 256 }';
+
+const PATTERNS: readonly {
+  readonly name: string;
+  readonly program: Program;
+  readonly length: number;
+  readonly heads: number;
+  /** Key tiles of 64 that a tile of 64 queries visits. */
+  readonly keyTiles: readonly [least: number, most: number];
+  readonly growth: readonly [least: number, most: number];
+  readonly rows: number;
+}[] = [
+  {
+    name: 'dense',
+    program: DENSE,
+    length: 16384,
+    heads: 16,
+    keyTiles: [256, 256],
+    growth: [1, 1],
+    rows: 128,
+  },
+  {
+    name: 'dense, small',
+    program: DENSE,
+    length: 2048,
+    heads: 4,
+    keyTiles: [32, 32],
+    growth: [1, 1],
+    rows: 64,
+  },
+  {
+    name: 'causal',
+    program: compiled('pattern p { i -> j when j <= i }'),
+    length: 16384,
+    heads: 16,
+    // (1 + 256) / 2
+    keyTiles: [100, 160],
+    growth: [0.9, 1.1],
+    rows: 128,
+  },
+  {
+    name: 'window',
+    program: compiled(WINDOW),
+    length: 65536,
+    heads: 8,
+    keyTiles: [7, 9],
+    growth: [1.05, 1.2],
+    rows: 64,
+  },
+  {
+    name: 'dilated',
+    program: compiled('pattern p { i -> j when abs(i - j) <= 2048 and (i - j) % 16 == 0 }'),
+    length: 65536,
+    heads: 8,
+    keyTiles: [3, 5],
+    growth: [1, 1.5],
+    rows: 64,
+  },
+];
+
+for (const { name, program, length, heads, keyTiles, growth, rows } of PATTERNS) {
+  test(`facts: ${name}`, (t) => {
+    const shape = [1, heads, length, 64];
+    const { binding, inputs } = bind(program, { q: shape, k: shape, v: shape }, {});
+    const [schedule] = program.schedules;
+    const found = tilingFacts(schedule, binding.shape, inputs.host);
+    if (found === undefined) return t.fail();
+    t.is(found.queryTiles, (length / 64) * heads);
+    t.true(keyTiles[0] <= found.keyTiles && found.keyTiles <= keyTiles[1], JSON.stringify(found));
+    t.true(growth[0] <= found.growth && found.growth <= growth[1], JSON.stringify(found));
+    const variants = program.variants.filter((v) => v.schedule === 0 && v.matrix?.m === 16);
+    t.is(tileRows(chooseTiling(variants, () => found)), rows);
+    // Kept: asking again costs nothing.
+    t.is(tilingFacts(schedule, binding.shape, inputs.host), found);
+    const shorter = { ...binding.shape, keys: [length / 2] };
+    t.not(tilingFacts(schedule, shorter, inputs.host), found);
+  });
+}
