@@ -1,10 +1,12 @@
 // What a device compiles of a program: every kernel for every pair of storage types that its variant takes.
 
-import type { Kernel, Program } from '../../compiler/ir/program.js';
+import type { Kernel, Program, StorageTypes, Variant } from '../../compiler/ir/program.js';
 import { shaderText } from '../../compiler/ir/shader-text.js';
 
 export interface ShaderOf {
   readonly kernel: Kernel;
+  /** The first one that has it. */
+  readonly variant: Variant;
   /** "f16/f32": of q, k and v, and of out. */
   readonly types: string;
   readonly code: string;
@@ -13,18 +15,44 @@ export interface ShaderOf {
 }
 
 /** Each text once. */
-export function shadersOf(program: Program): readonly ShaderOf[] {
+export function shadersOf(
+  program: Program,
+  wanted: (types: StorageTypes) => boolean = () => true,
+): readonly ShaderOf[] {
   const found = new Map<string, ShaderOf>();
   for (const variant of program.variants) {
     for (const kernel of variant.kernels) {
       for (const input of variant.inputs) {
         for (const output of variant.outputs) {
+          if (!wanted({ input, output })) continue;
           const code = shaderText(program, kernel, { input, output });
-          if (!found.has(code))
-            found.set(code, { kernel, types: `${input}/${output}`, code, limits: variant.limits });
+          const types = `${input}/${output}`;
+          if (!found.has(code)) found.set(code, { kernel, variant, types, code, limits: variant.limits });
         }
       }
     }
   }
   return [...found.values()];
+}
+
+const SIZES: Readonly<Record<string, number>> = {
+  'vec4<f32>': 16,
+  'vec4<u32>': 16,
+  'vec2<f32>': 8,
+  i32: 4,
+  u32: 4,
+  f32: 4,
+  'atomic<u32>': 4,
+};
+
+/** Bytes of workgroup memory that the declarations take. */
+export function workgroupBytes(wgsl: string): number {
+  let bytes = 0;
+  for (const [, type] of wgsl.matchAll(/^var<workgroup> \w+: (.*);$/gm)) {
+    const array = /^array<(.*), (\d+)>$/.exec(type);
+    const element = SIZES[array ? array[1] : type];
+    if (element === undefined) throw new Error(`unknown type ${type}`);
+    bytes += Math.ceil((element * Number(array?.[2] ?? 1)) / 16) * 16;
+  }
+  return bytes;
 }
