@@ -180,7 +180,18 @@ test('plain diagnostics are lines; colours are for terminals, and NO_COLOR is he
 });
 
 test('every command has help with an example', async (t) => {
-  for (const command of ['', 'check', 'compile', 'explain', 'draw', 'run', 'verify', 'bench', 'devices']) {
+  for (const command of [
+    '',
+    'check',
+    'compile',
+    'explain',
+    'draw',
+    'run',
+    'verify',
+    'bench',
+    'tune',
+    'devices',
+  ]) {
     const { status, stdout, stderr } = await attnc(`${command} --help`);
     t.is(status, 0);
     t.is(stderr, '');

@@ -27,7 +27,7 @@ test('every pattern compiles without a remark', (t) => {
 test.serial('every command does what is shown', async (t) => {
   const examples = examplesOf(document);
   const commands = examples.map((e) => /\battnc (\w+)/.exec(e.command)?.[1]);
-  for (const name of ['check', 'compile', 'explain', 'draw', 'run', 'verify', 'bench', 'devices']) {
+  for (const name of ['check', 'compile', 'explain', 'draw', 'run', 'verify', 'bench', 'tune', 'devices']) {
     t.true(commands.includes(name), `README shows no attnc ${name}`);
   }
   await runExamples(examples, ({ command, shown }, { status, output }) => {
