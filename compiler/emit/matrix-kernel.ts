@@ -11,7 +11,7 @@ import { createShader, type Shader } from './shader.js';
 import { emitSpace, keySpaceNames, QUERY_SPACE } from './spaces.js';
 import { emitReadBefore, emitStore, SPECIAL_VALUES } from './store.js';
 import type { Target } from './target.js';
-import { emitVisit, type Visit } from './visit.js';
+import { emitVisit } from './visit.js';
 import { comment, floatLiteral, lines, wgsl } from './wgsl.js';
 
 /**
@@ -131,7 +131,7 @@ function emitMain(
   pass: TilePass,
   options: MatrixKernelOptions,
   layout: MatrixLayout,
-  visit: Visit,
+  visit: { readonly begin: string; readonly next: string },
 ): string {
   const { lanes, m, blocks, rows, parts } = layout;
   const hasTile =
@@ -189,7 +189,6 @@ function emitMain(
           ${lines(layout.valueColumns, (n) => `var result_${b}_${n} = ${resultType(layout)}(0.0);`)}`,
         )}
         ${visit.begin}
-        ${refine(layout, visit)[2]}
         var next = ${visit.next};
         ${parts === 1 ? '' : 'var part = 0u;'}
         ${layout.prefetch ? [fetchVariables(layout), fetchTile(shader, layout)] : ''}
@@ -198,7 +197,7 @@ function emitMain(
           ${commitTile(shader, layout)}
           workgroupBarrier();
           let segment = next.segment;
-          ${refine(layout, visit)[0]}
+          let is_partial = next.kind == SOME_PAIRS;
           ${advance}
           ${
             layout.prefetch
@@ -208,59 +207,12 @@ function emitMain(
                 }`
               : ''
           }
-          ${chunks(
-            shader,
-            layout,
-            refine(layout, visit)[1]([
-              scoreTile(layout),
-              ...each((b) => updateSoftmax(layout, b, target.score !== undefined)),
-              addValues(layout),
-            ]),
-          )}
+          ${chunks(shader, layout, [scoreTile(layout), ...each((b) => updateSoftmax(layout, b, target.score !== undefined)), addValues(layout)])}
         }
         ${sync}
         ${options.split ? storeParts(shader, layout) : storeRows(layout, options.merge)}
       }
     }`;
-}
-
-/**
- * Of a partial tile, a subgroup looks what its own rows and the chunk's keys have in common: nothing (it does nothing),
- * every pair (no masks) or some. Statements before `next` moves on, a wrapper of the chunk's work, and those before the loop.
- */
-function refine(
-  layout: MatrixLayout,
-  visit: Visit,
-): readonly [string, (body: readonly string[]) => readonly string[], string] {
-  const { kindOfKeys } = visit;
-  if (kindOfKeys === undefined) return ['let is_partial = next.kind == SOME_PAIRS;', (body) => body, ''];
-  const { parts, keys, chunk, rows, blocks, m } = layout;
-  const segment = kindOfKeys === 'keys_kind' ? 'segment, ' : '';
-  const box = wgsl`
-    let own_first = i32(at.tile) * ${rows} + i32(first_row);
-    let own_last = min(own_first + ${blocks * m - 1}, ${QUERY_SPACE.size}(at) - 1);
-    let own_box = Box(${QUERY_SPACE.at}(at, own_first), ${QUERY_SPACE.at}(at, max(own_first, own_last)));`;
-  const before = wgsl`
-    let some_pairs = next.kind == SOME_PAIRS;
-    let tile_start = next.tile * 64${parts === 1 ? '' : ` + i32(part) * ${keys}`};`;
-  const look = wgsl`
-    // What this subgroup's rows and the chunk's keys have in common.
-    var kind = EVERY_PAIR;
-    if (some_pairs) {
-      kind = ${kindOfKeys}(at, own_box, ${segment}tile_start + i32(first_key), ${chunk});
-    }
-    let is_partial = kind != EVERY_PAIR;`;
-  const wrap = (body: readonly string[]): readonly string[] =>
-    layout.lone
-      ? [
-          look,
-          wgsl`
-          if (kind != NO_PAIR) {
-            ${body}
-          }`,
-        ]
-      : [look, ...body];
-  return [before, wrap, box];
 }
 
 /** The staged keys, a chunk at a time. */

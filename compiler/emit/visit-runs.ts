@@ -10,8 +10,6 @@ export interface Visit {
   readonly begin: string;
   /** The next `Tile`, of kind NO_PAIR after the last. */
   readonly next: string;
-  /** Function (at, box, first, extent), or keys_kind(at, box, segment, first, extent): the kind of a part of a tile. */
-  readonly kindOfKeys?: 'keys_kind' | 'keys_kind_0';
 }
 
 /** What `next_tile` returns. */

@@ -52,8 +52,6 @@ function visitIntervals(
       ? 'piece'
       : 'segment_of(piece)';
 
-  const refines =
-    pass.queries.kind !== 'grid' && pass.segments.every((segment) => segment.space.kind !== 'grid');
   const functions = [
     TILE_STRUCT,
     emitBox(shader, target, pass, rows, box),
@@ -81,16 +79,6 @@ function visitIntervals(
           pass.segments.length,
           ', tile: i32',
           (n) => `tile_kind_${n}(at, box, tile)`,
-        )
-      : '',
-    pass.segments.length > 1 && refines
-      ? switchOf(
-          'keys_kind',
-          'u32',
-          'segment',
-          pass.segments.length,
-          ', first: i32, extent: i32',
-          (n) => `keys_kind_${n}(at, box, first, extent)`,
         )
       : '',
   ];
@@ -151,7 +139,6 @@ function visitIntervals(
       let box = query_box(at);
       var cursor = Cursor(0u, 0u, 0u, ${split ? '0u, ' : ''}${noSpan});`,
     next: 'next_tile(at, box, &cursor)',
-    ...(refines && { kindOfKeys: pass.segments.length > 1 ? 'keys_kind' : 'keys_kind_0' }),
   };
 }
 
@@ -346,7 +333,6 @@ function emitSeenBefore(shader: Shader, target: Target, pass: TilePass, pieces: 
 function emitKind(shader: Shader, target: Target, segment: Segment, n: number): string {
   const { space } = segment;
   const printer = boxPrinter(shader, target);
-  const lined = space.kind !== 'grid';
   const ends =
     space.kind === 'grid'
       ? [
@@ -358,30 +344,21 @@ function emitKind(shader: Shader, target: Target, segment: Segment, n: number): 
           ]),
         ]
       : [
-          `let end = min(first + extent, ${keySpaceNames(n).size}(at));`,
+          `let first = tile * 64;`,
+          `let end = min(first + 64, ${keySpaceNames(n).size}(at));`,
           ...endOf(segment, 'lo', `${keySpaceNames(n).at}(at, first)`),
           ...endOf(segment, 'hi', `${keySpaceNames(n).at}(at, end - 1)`),
         ];
   const whole =
     space.kind === 'grid'
       ? space.tile.map((extent, a) => `end_${a} == j_${a}_lo + ${extent}`).join(' && ')
-      : 'end == first + extent';
+      : 'end == first + 64';
   const never = segment.any === TRUE || (segment.any.op === 'const' && segment.any.value !== 0);
   const { lets, values } = printAll([segment.any, segment.all], printer);
   const full = values[1] === 'true' ? whole : values[1] === 'false' ? 'false' : `${whole} && (${values[1]})`;
   return wgsl`
-    ${
-      lined
-        ? wgsl`
-          fn tile_kind_${n}(at: Place, box: Box, tile: i32) -> u32 {
-            return keys_kind_${n}(at, box, tile * 64, 64);
-          }
-          // Which pairs of the box's rows and of keys first … first + extent - 1 are edges?
-          fn keys_kind_${n}(at: Place, box: Box, first: i32, extent: i32) -> u32 {`
-        : wgsl`
-          // Which pairs of the two tiles are edges?
-          fn tile_kind_${n}(at: Place, box: Box, tile: i32) -> u32 {`
-    }
+    // Which pairs of the two tiles are edges?
+    fn tile_kind_${n}(at: Place, box: Box, tile: i32) -> u32 {
       ${ends}
       ${lets}
       ${
