@@ -91,7 +91,15 @@ function rescale(layout: MatrixLayout, b: number): string {
     let shrink = exp2(reference_${b} - moved);
     reference_${b} = moved;
     total_${b} *= shrink;
-    ${moveResults}`;
+    ${
+      layout.lone
+        ? wgsl`
+          // Nothing is there to be moved at a row's first keys.
+          if (subgroupAny(total_${b} > 0.0)) {
+            ${moveResults}
+          }`
+        : moveResults
+    }`;
   return layout.lone
     ? wgsl`
       if (subgroupAny(grown)) {
@@ -110,6 +118,11 @@ function rescale(layout: MatrixLayout, b: number): string {
 export function emitFinishScores(hasScore: boolean): string {
   const one = (c: string, n: number): string => `score(at, dots.${c}, i, key_positions[column + ${n}u])`;
   const scores = hasScore ? `vec4<f32>(${[...'xyzw'].map(one).join(', ')})` : 'dots';
+  // f16 products cannot overflow: q or k is not finite. A score may hide that (softcap), or turn it into no weight.
+  const keepNaN = wgsl`
+    let dot_bits = bitcast<vec4<u32>>(dots);
+    let lost = (dot_bits & vec4<u32>(INFINITY_BITS)) == vec4<u32>(INFINITY_BITS);
+    scores = select(scores, bitcast<vec4<f32>>(dot_bits | vec4<u32>(0x7fc00000u)), lost);`;
   const minusInfinity = hasScore ? ' & (bits != vec4<u32>(NEGATIVE_INFINITY_BITS))' : '';
   return wgsl`
     fn is_edge(at: Place, segment: u32, i: i32, column: u32) -> bool {
@@ -127,7 +140,8 @@ export function emitFinishScores(hasScore: boolean): string {
       careful: bool,
       poisoned: ptr<function, bool>,
     ) -> vec4<f32> {
-      let scores = ${scores};
+      ${hasScore ? 'var' : 'let'} scores = ${scores};
+      ${hasScore ? keepNaN : ''}
       var edges = vec4<bool>(true);
       if (is_partial) {
         edges = vec4<bool>(
