@@ -159,7 +159,7 @@ function assemble(
   if (rows === 0) return undefined;
 
   const tables = tableWords(bound.inputs);
-  const planned = planWords(shape, choice.plans);
+  const planned = planWords(shape, choice.plans, choice.gathers);
   const values: UniformValues = { shape, divisions: choice.divisions, placed, tables, plan: planned };
   const step = device.limits.minUniformBufferOffsetAlignment;
   const blocks = choice.launches.map((l) => uniformWords(l.kernel, values));
@@ -262,8 +262,8 @@ function scratchLse(arena: Arena, shape: readonly number[]): TensorBinding {
   return { buffer: arena.create('lse', bytes, USAGE.storage), shape };
 }
 
-/** Partial results of decoding, of one pass at a time: for each part and row the sums of values, and statistics. */
+/** Partial results of decoding and of long rows of gathers, of one pass at a time: for each part and row the sums of values, and statistics. */
 function partsBuffer(arena: Arena, choice: Choice): GPUBuffer {
-  const bytes = Math.max(16, ...choice.divisions.map((d) => d?.bytes ?? 0));
+  const bytes = Math.max(16, ...choice.divisions.map((d) => d?.bytes ?? 0), choice.gatherBytes);
   return arena.create('parts', bytes, USAGE.storage);
 }

@@ -1,5 +1,6 @@
 import { isConst } from '../compiler/ir/build.js';
 import type { Family, Kernel, StorageTypes, Variant } from '../compiler/ir/program.js';
+import { planGather, type GatherPlan } from '../compiler/ir/gather-plan.js';
 import { planPass } from '../compiler/ir/plan.js';
 import { costOf, countPass } from '../compiler/ir/statistics.js';
 import type { Pass, PassPlan, Schedule, Space, TilePass } from '../compiler/ir/schedule.js';
@@ -10,6 +11,7 @@ import { valueOf } from './bind-shape.js';
 import { DECODE_QUERIES, divisionPays, packingFor, splitsFor, type Packing } from './divide.js';
 import { AttncError, denseBudget, internalError, lengthOutOfRange, usageError } from './errors.js';
 import { chooseTiling, tilingFacts, tilingLabel } from './choose-tiling.js';
+import { gatherBytes, gatherWorkgroups } from './gathers.js';
 import { inputsOf } from './input-uses.js';
 import { kernelRangeError, tooWide, type TooWide } from './kernel-range.js';
 import type { Bindings } from './bindings.js';
@@ -30,6 +32,10 @@ export interface Choice {
   readonly schedule: Schedule;
   /** By pass; undefined for gathers. */
   readonly plans: readonly (PassPlan | undefined)[];
+  /** By pass; undefined for tiles. */
+  readonly gathers: readonly (GatherPlan | undefined)[];
+  /** Bytes of the results of parts of long rows, of one gather at a time. */
+  readonly gatherBytes: number;
   readonly launches: readonly Launch[];
   /** The most parts that a query tile's keys are divided into by decoding kernels; 1 without them. */
   readonly splits: number;
@@ -204,10 +210,23 @@ export function planLaunches(variant: Variant, bound: Bound, options: ChooseOpti
   const schedule = bound.program.schedules[variant.schedule];
   const passes = schedule.passes.map((pass, n) => planOf(variant, pass, n, bound, options));
   const kernels = variant.kernels.filter(
-    (k) => k.pass === undefined || k.role === 'gather' || passes[k.pass]?.kernels.includes(k),
+    (k) =>
+      k.pass === undefined ||
+      k.role === 'gather' ||
+      k.role === 'gather_merge' ||
+      passes[k.pass]?.kernels.includes(k),
+  );
+  const gathers = schedule.passes.map((pass) =>
+    pass.kind === 'gather' ? planGather(pass, shape, bound.inputs.host) : undefined,
   );
   const rows = Math.max(0, ...shape.queries);
-  const launches = kernels.map((kernel): Launch => {
+  const launches = kernels.flatMap((kernel): readonly Launch[] => {
+    const gather = kernel.pass === undefined ? undefined : gathers[kernel.pass];
+    if (gather) {
+      const total = gatherWorkgroups(kernel, gather);
+      // Seldom are there long rows to merge.
+      return total === 0 ? [] : [{ kernel, total, workgroups: dimensions(total) }];
+    }
     const planned = kernel.pass === undefined ? undefined : passes[kernel.pass];
     const { plan, division } = planned ?? {};
     const tiles = plan ? plan.tiles * plan.classes : Math.ceil(rows / kernel.rows);
@@ -219,11 +238,13 @@ export function planLaunches(variant: Variant, bound: Bound, options: ChooseOpti
         : kernel.role === 'merge'
           ? division.workgroups * division.packing.rows
           : whole;
-    return { kernel, total, workgroups: dimensions(total) };
+    return [{ kernel, total, workgroups: dimensions(total) }];
   });
   const divisions = passes.map((p) => p?.division);
   const splits = Math.max(1, ...divisions.map((d) => d?.splits ?? 1));
-  return { variant, schedule, plans: passes.map((p) => p?.plan), launches, splits, divisions };
+  const plans = passes.map((p) => p?.plan);
+  const bytes = Math.max(0, ...gathers.map((g) => (g ? gatherBytes(g, bound.binding.valueDim) : 0)));
+  return { variant, schedule, plans, gathers, gatherBytes: bytes, launches, splits, divisions };
 }
 
 interface PlannedPass {

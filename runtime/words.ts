@@ -1,7 +1,9 @@
 import type { BoundGraph, BoundTable } from '../compiler/ir/inputs.js';
+import type { GatherPlan } from '../compiler/ir/gather-plan.js';
 import type { PassPlan } from '../compiler/ir/schedule.js';
 import type { BoundShape } from '../compiler/ir/shape.js';
 import type { DeviceTable, InputBinding } from './bind-inputs.js';
+import { gatherWords } from './gathers.js';
 
 /**
  * The contents of the bindings `tables` and `plan`: 32-bit words, with the numbers that kernels find them by.
@@ -11,7 +13,8 @@ import type { DeviceTable, InputBinding } from './bind-inputs.js';
  *
  * `plan`, once: `lengths`, the offset of two words (queries, keys) for each batch. For the pass of a kernel: `tiles`,
  * `classes`, `by_batch`, `by_head`, the offsets `offsets` and `runs`, and of list space N `list.N.offsets` and
- * `list.N.values` (see PassPlan).
+ * `list.N.values` (see PassPlan). Of a gather: `repeats`, `part_count`, `row_count`, `long_count`, `is_ordered`, the offsets
+ * `order`, `row_parts` and `long_rows` (see GatherPlan).
  */
 export interface Words {
   readonly words: Uint32Array;
@@ -64,7 +67,11 @@ function putGraph(name: string, graph: BoundGraph, parts: Map<string, number>, p
 }
 
 /** Parts of a pass are under `PASS/…`, those of all passes under their own names. */
-export function planWords(shape: BoundShape, plans: readonly (PassPlan | undefined)[]): Words {
+export function planWords(
+  shape: BoundShape,
+  plans: readonly (PassPlan | undefined)[],
+  gathers: readonly (GatherPlan | undefined)[] = [],
+): Words {
   const parts = new Map<string, number>();
   const pieces: Piece[] = [];
   let used = 0;
@@ -89,6 +96,9 @@ export function planWords(shape: BoundShape, plans: readonly (PassPlan | undefin
       set(`list.${n}.offsets`, put(list.offsets));
       set(`list.${n}.values`, put(list.values));
     });
+  });
+  gathers.forEach((plan, pass) => {
+    if (plan) gatherWords(plan, (part, value) => void parts.set(`${pass}/${part}`, value), put);
   });
   return { words: join(pieces, used), parts };
 }

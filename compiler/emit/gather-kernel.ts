@@ -1,240 +1,184 @@
 import type { GatherPass } from '../ir/schedule.js';
-import { coordinateLets } from './coordinates.js';
-import { printAll, printReturn } from './expression.js';
-import { inputPart, rowPointer } from './inputs.js';
-import { emitPlace, mainStart, rowStart } from './place.js';
-import { scoreFunction } from './scores.js';
-import { createShader, type Shader } from './shader.js';
+import {
+  emitPairs,
+  emitRows,
+  storeGathered,
+  type GatherKernel,
+  type GatherKernelOptions,
+} from './gather-rows.js';
+import { emitSubgroupGather } from './gather-subgroup.js';
+import { mainStart, rowStart } from './place.js';
+import { createShader } from './shader.js';
 import { emitReadBefore, emitStore, SPECIAL_VALUES } from './store.js';
-import { pairName, printerFor, type Target } from './target.js';
+import type { Target } from './target.js';
 import { comment, lines, wgsl } from './wgsl.js';
 
-/** One query row a workgroup, over its own list of keys: for graphs too sparse for tiles. */
-
-export interface GatherKernelOptions {
-  readonly name: string;
-  readonly merge: boolean;
-  readonly sink: boolean;
-}
+/**
+ * Rows over their own lists of keys, for graphs too sparse for tiles. Within plain WebGPU 16 lanes share a row: each
+ * scores a neighbour of its own, then all add up the values of the 16, a few columns each.
+ */
 
 const THREADS = 64;
+const LANES = 16;
+/** Slots of a workgroup. */
+export const PORTABLE_GATHER_ROWS = THREADS / LANES;
+const ROWS = PORTABLE_GATHER_ROWS;
+/** Rows of values on their way at once. */
+const UNROLL = 4;
 
 export function emitGatherKernel(
   target: Target,
   pass: GatherPass,
   options: GatherKernelOptions,
-): { readonly text: string; readonly shader: Shader; readonly threads: number } {
+): GatherKernel {
+  return options.subgroups === true
+    ? emitSubgroupGather(target, pass, options)
+    : emitPortableGather(target, pass, options);
+}
+
+function emitPortableGather(target: Target, pass: GatherPass, options: GatherKernelOptions): GatherKernel {
   const shader = createShader();
-  const tensors = ['q', 'k', 'v', 'out', 'lse'] as const;
-  const place = emitPlace(shader, target, { by: 'rows', rows: 1, split: false, tensors });
+  const { merge } = options;
   const width = target.dim / 4;
   const valueWidth = target.valueDim / 4;
-  // Threads of a group own one column each; the groups take turns at the keys.
-  const groupSize = 2 ** Math.ceil(Math.log2(valueWidth));
-  const groups = THREADS / groupSize;
+  const columns = Math.ceil(valueWidth / LANES);
+  const offsets = Array.from({ length: columns }, (_, c) => LANES * c);
   const [q, k, v] = [shader.bind('q'), shader.bind('k'), shader.bind('v')];
-  const { head, start } = mainStart(THREADS);
+  const rows = emitRows(shader, target, pass);
 
+  const loadValues = (u: number): string => wgsl`
+    let j_${u} = neighbour_rows[${LANES}u * y + n + ${u}u];
+    let value_${u} = ${rowStart(shader, 'v', `u32(max(j_${u}, 0))`)};
+    ${lines(columns, (c) => `let v_${u}_${c} = read_quad(${v}[value_${u} + column_${c}]);`)}`;
+  const addValues = (u: number): string => wgsl`
+    if (j_${u} >= 0) {
+      let weight = weights[${LANES}u * y + n + ${u}u];
+      total += weight;
+      bad_value |= ${lines(columns, (c) => `is_bad(v_${u}_${c})`).join(' || ')};
+      ${lines(columns, (c) => `sums_${c} += v_${u}_${c} * weight;`)}
+    }`;
   const main = wgsl`
-    ${head}
-      ${start}
-      if (i32(at.tile) >= at.queries) {
-        return;
+    ${mainStart(THREADS).head}
+      let x = thread % ${LANES}u;
+      let y = thread / ${LANES}u;
+      let row = begin_row((group.x + group.y * groups.x) * ${ROWS}u + y);
+      let at = row.at;
+      let i = row.i;
+      ${merge ? 'var before = NEGATIVE_INFINITY_BITS;' : ''}
+      if (x == 0u) {
+        counts[y] = row.list.count;
+        atomicStore(&bad_queries[y], 0u);
+        atomicStore(&bad_rows[y], 0u);
       }
-      let i = at.base + i32(at.tile);
-      ${options.merge ? 'let before = lse_before(at, i);' : ''}
+      workgroupBarrier();
+      if (row.is_there) {
+        ${merge ? 'before = lse_before(at, i);' : ''}
+        load_query(at, x, y);
+      }
+      workgroupBarrier();
       if (thread == 0u) {
-        atomicStore(&bad_query, 0u);
-        atomicStore(&bad_values, 0u);
+        most_neighbours = ${lines(ROWS, (n) => `counts[${n}]`).reduce((all, c) => `max(${all}, ${c})`)};
       }
-      workgroupBarrier();
-      load_query(at, thread);
-      workgroupBarrier();
-      let list = neighbours(at, i);
-      let column = thread % ${groupSize}u;
-      let group_of_keys = thread / ${groupSize}u;
+      // All rows of the workgroup take as many steps as the longest.
+      let most = workgroupUniformLoad(&most_neighbours);
+      ${lines(columns, (c) => `let column_${c} = min(x + ${LANES * c}u, ${valueWidth - 1}u);`)}
       var highest = LOWEST;
       var total = 0.0;
-      var sum = vec4<f32>();
-      for (var first = 0u; first < list.count; first += ${THREADS}u) {
-        let own = score_neighbour(at, i, list, first + thread);
-        neighbour_rows[thread] = own.j;
+      var bad_value = false;
+      ${lines(columns, (c) => `var sums_${c} = vec4<f32>();`)}
+      for (var first = 0u; first < most; first += ${LANES}u) {
+        let own = score_neighbour(at, i, row.list, first + x, y);
         values[thread] = own.score;
         workgroupBarrier();
         var top = highest;
-        for (var n = 0u; n < ${THREADS}u; n++) {
-          top = max(top, values[n]);
+        for (var n = 0u; n < ${LANES}u; n++) {
+          top = max(top, values[${LANES}u * y + n]);
         }
         let shrink = exp(highest - top);
         highest = top;
-        let weight = select(0.0, exp(own.score - top), own.score > LOWEST);
-        total = total * shrink + weight;
-        sum *= shrink;
+        weights[thread] = select(0.0, exp(own.score - top), own.score > LOWEST);
+        neighbour_rows[thread] = own.j;
         workgroupBarrier();
-        values[thread] = weight;
-        workgroupBarrier();
-        if (column < ${valueWidth}u) {
-          for (var n = group_of_keys; n < ${THREADS}u; n += ${groups}u) {
-            let j = neighbour_rows[n];
-            if (j >= 0) {
-              sum += load_value(at, j, column) * values[n];
-            }
-          }
+        total *= shrink;
+        ${lines(columns, (c) => `sums_${c} *= shrink;`)}
+        let here = min(${LANES}u, max(row.list.count, first) - first);
+        for (var n = 0u; n < here; n += ${UNROLL}u) {
+          ${lines(UNROLL, loadValues)}
+          ${lines(UNROLL, addValues)}
         }
-        workgroupBarrier();
       }
-      // Add up over all threads, and over the groups that share a column.
-      values[thread] = total;
-      group_sums[thread] = sum;
+      if (bad_value) {
+        atomicStore(&bad_rows[y], 1u);
+      }
       workgroupBarrier();
-      if (thread >= ${valueWidth}u) {
+      if (!row.is_there) {
         return;
       }
-      total = 0.0;
-      for (var n = 0u; n < ${THREADS}u; n++) {
-        total += values[n];
-      }
-      ${lines(groups - 1, (n) => `sum += group_sums[thread + ${groupSize * (n + 1)}u];`)}
-      let poisoned = atomicLoad(&bad_values) != 0u;
-      store_row(at, i, highest, total, poisoned, ${options.merge ? 'before, ' : ''}thread, sum);
+      let poisoned = atomicLoad(&bad_rows[y]) != 0u;
+      ${storeGathered(shader, target, pass, { merge, column: 'x', offsets, most: LANES - 1 })}
     }`;
 
-  const neighbour = wgsl`
+  const functions = wgsl`
     struct Neighbour {
       // Row of the key; -1 if there is none.
       j: i32,
       score: f32,
     }
     // Scores number n of the list, and marks the row if NaN or infinity reaches it.
-    fn score_neighbour(at: Place, i: i32, list: Neighbours, n: u32) -> Neighbour {
+    fn score_neighbour(at: Place, i: i32, list: Neighbours, n: u32, y: u32) -> Neighbour {
       if (n >= list.count) {
         return Neighbour(-1, LOWEST);
       }
       let j = neighbour_at(at, i, list, n);
-      if (j < 0 || j >= at.keys || !keep(at, i, j)) {
+      if (!is_edge(at, i, j)) {
         return Neighbour(-1, LOWEST);
       }
       let key = ${rowStart(shader, 'k', 'u32(j)')};
       var sum = vec4<f32>();
-      var bad = atomicLoad(&bad_query) != 0u;
+      var bad = atomicLoad(&bad_queries[y]) != 0u;
       for (var d = 0u; d < ${width}u; d++) {
         let value = read_quad(${k}[key + d]);
         bad |= is_bad(value);
-        sum += query[d] * value;
+        sum += query[${width}u * y + d] * value;
       }
-      let result = score(at, (sum.x + sum.y) + (sum.z + sum.w), i, j);
-      let bits = bitcast<u32>(result);
-      let special = (bits & INFINITY_BITS) == INFINITY_BITS;
-      if (bad || (special && bits != NEGATIVE_INFINITY_BITS)) {
-        atomicStore(&bad_values, 1u);
+      let result = checked_score(at, (sum.x + sum.y) + (sum.z + sum.w), i, j);
+      if (bad || result.is_bad) {
+        atomicStore(&bad_rows[y], 1u);
       }
-      return Neighbour(j, select(result, LOWEST, bad || special));
-    }`;
-  const loads = wgsl`
-    // Is any component NaN or infinite? By bits, since WGSL may assume that there are none.
-    fn is_bad(value: vec4<f32>) -> bool {
-      let exponent = vec4<u32>(INFINITY_BITS);
-      return any((bitcast<vec4<u32>>(value) & exponent) == exponent);
+      return Neighbour(j, select(result.value, LOWEST, bad));
     }
-    fn load_query(at: Place, thread: u32) {
-      if (thread < ${width}u) {
-        let value = read_quad(${q}[${rowStart(shader, 'q', 'at.tile')} + thread]);
+    fn load_query(at: Place, x: u32, y: u32) {
+      let start = ${rowStart(shader, 'q', 'at.tile')};
+      for (var d = x; d < ${width}u; d += ${LANES}u) {
+        let value = read_quad(${q}[start + d]);
         if (is_bad(value)) {
-          atomicStore(&bad_query, 1u);
+          atomicStore(&bad_queries[y], 1u);
         }
-        query[thread] = value;
+        query[${width}u * y + d] = value;
       }
-    }
-    fn load_value(at: Place, j: i32, column: u32) -> vec4<f32> {
-      let value = read_quad(${v}[${rowStart(shader, 'v', 'u32(j)')} + column]);
-      if (is_bad(value)) {
-        atomicStore(&bad_values, 1u);
-        return vec4<f32>();
-      }
-      return value;
     }`;
   const body = [
     SPECIAL_VALUES,
     wgsl`
-    var<workgroup> query: array<vec4<f32>, ${width}>;
-    // Of ${THREADS} keys the rows (-1: none), and the scores or weights.
+    var<workgroup> query: array<vec4<f32>, ${ROWS * width}>;
+    // Of ${LANES} neighbours of each row the positions (-1: none), the scores and the weights.
     var<workgroup> neighbour_rows: array<i32, ${THREADS}>;
     var<workgroup> values: array<f32, ${THREADS}>;
-    var<workgroup> group_sums: array<vec4<f32>, ${THREADS}>;
-    // 1 if the query, or a key or value with an edge, has NaN or infinity in it.
-    var<workgroup> bad_query: atomic<u32>;
-    var<workgroup> bad_values: atomic<u32>;`,
-    ...place,
+    var<workgroup> weights: array<f32, ${THREADS}>;
+    var<workgroup> counts: array<u32, ${ROWS}>;
+    var<workgroup> most_neighbours: u32;
+    // 1 if a row's query, or a key or value that it has an edge to, has NaN or infinity in it.
+    var<workgroup> bad_queries: array<atomic<u32>, ${ROWS}>;
+    var<workgroup> bad_rows: array<atomic<u32>, ${ROWS}>;`,
+    ...rows,
     main,
-    ...emitNeighbours(shader, target, pass),
-    neighbour,
-    wgsl`
-    ${comment(pass.sources.join('\n'))}
-    fn keep(at: Place, i: i32, j: i32) -> bool {
-      ${coordinateLets(shader, target, [pass.keep])}
-      ${printReturn(pass.keep, printerFor(shader, target))}
-    }`,
-    scoreFunction(shader, target),
-    loads,
-    ...(options.merge ? [emitReadBefore(shader)] : []),
-    ...emitStore(shader, target, { merge: options.merge, sink: options.sink, columns: 1, step: THREADS }),
+    functions,
+    ...emitPairs(shader, target, pass),
+    ...(merge ? [emitReadBefore(shader)] : []),
+    ...emitStore(shader, target, { merge, sink: options.sink, columns, step: LANES }),
   ];
   const header = comment(
-    `${options.name}: one query row a workgroup, over its own keys.\n${pass.sources.join('\n')}`,
+    `${options.name}: ${ROWS} query rows a workgroup, each over its own keys.\n${pass.sources.join('\n')}`,
   );
-  return { text: shader.finish(header, body), shader, threads: THREADS };
-}
-
-function emitNeighbours(shader: Shader, target: Target, pass: GatherPass): readonly string[] {
-  const { neighbours } = pass;
-  const struct = wgsl`
-    struct Neighbours {
-      count: u32,
-      // Number of the first among all columns of the graph.
-      first: u32,
-    }`;
-  switch (neighbours.kind) {
-    case 'graph': {
-      const exprs = [neighbours.batch, neighbours.head, neighbours.row];
-      const { lets, values } = printAll(exprs, printerFor(shader, target));
-      const tables = shader.bind('tables');
-      const { input } = neighbours;
-      return [
-        wgsl`
-        ${struct}
-        // The columns of the row's place in the graph ${input}.
-        fn neighbours(at: Place, i: i32) -> Neighbours {
-          ${coordinateLets(shader, target, exprs)}
-          ${lets}
-          let row = ${values[2]};
-          if (u32(row) >= ${inputPart(shader, input, 'rows')}) {
-            return Neighbours(0u, 0u);
-          }
-          let pointer = ${rowPointer(shader, input, values[0], values[1], 'row')};
-          let first = ${tables}[pointer];
-          return Neighbours(${tables}[pointer + 1u] - first, first);
-        }
-        fn neighbour_at(at: Place, i: i32, list: Neighbours, n: u32) -> i32 {
-          return bitcast<i32>(${tables}[${inputPart(shader, input, 'col_idx')} + list.first + n]);
-        }`,
-      ];
-    }
-    case 'family': {
-      const printer = printerFor(shader, target, (name) => (name === 'member' ? 'member' : pairName(name)));
-      return [
-        wgsl`
-        ${struct}
-        fn neighbours(at: Place, i: i32) -> Neighbours {
-          ${coordinateLets(shader, target, [neighbours.count])}
-          ${printAll([neighbours.count], printer).lets}
-          return Neighbours(u32(max(${printAll([neighbours.count], printer).values[0]}, 0)), 0u);
-        }
-        fn neighbour_at(at: Place, i: i32, list: Neighbours, n: u32) -> i32 {
-          let member = i32(n);
-          ${coordinateLets(shader, target, [neighbours.position])}
-          ${printReturn(neighbours.position, printer)}
-        }`,
-      ];
-    }
-  }
+  return { text: shader.finish(header, body), shader, threads: THREADS, rows: ROWS };
 }

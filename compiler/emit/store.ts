@@ -14,6 +14,8 @@ export interface StoreOptions {
   /** Columns (vec4s) that one call writes: `column + step * n`. */
   readonly columns: number;
   readonly step: number;
+  /** They come in pairs instead: column, column + 1, column + step, column + step + 1, … */
+  readonly paired?: boolean;
 }
 
 /** Bits that WGSL has no literal for. */
@@ -40,7 +42,10 @@ export function emitStore(shader: Shader, target: Target, options: StoreOptions)
   const width = target.valueDim / 4;
   const sink = options.sink && target.mix.sink ? 'sink_factor(at, i, row_lse)' : undefined;
 
-  const column = (n: number): string => (n === 0 ? 'column' : `column + ${n * options.step}u`);
+  // How many steps, and how much more.
+  const steps = (n: number): number => (options.paired ? n >> 1 : n);
+  const offset = (n: number): number => options.step * steps(n) + (options.paired ? n & 1 : 0);
+  const column = (n: number): string => (n === 0 ? 'column' : `column + ${offset(n)}u`);
   const write = (n: number): string => {
     const at = `row_start + ${column(n)}`;
     const guarded = options.merge
@@ -52,7 +57,7 @@ export function emitStore(shader: Shader, target: Target, options: StoreOptions)
         }
         ${out}[${at}] = write_out(select(value_${n}, nan, is_nan));`
       : `${out}[${at}] = write_out(select(sums_${n} * share, nan, is_nan));`;
-    const fits = options.step * (n + 1) <= width;
+    const fits = options.step * (steps(n) + 1) <= width;
     return fits
       ? guarded
       : wgsl`

@@ -1,5 +1,7 @@
 import { STORAGE_TYPES, type Kernel, type Variant } from '../ir/program.js';
-import type { Schedule } from '../ir/schedule.js';
+import type { GatherPass, Schedule } from '../ir/schedule.js';
+import { emitGatherKernel } from './gather-kernel.js';
+import { GATHER_DIRECTIVES } from './gather-subgroup.js';
 import type { Target } from './target.js';
 import { emitTileKernel } from './tile-kernel.js';
 import { subgroupTiling } from './tiling.js';
@@ -20,6 +22,8 @@ export function emitSubgroupVariant(
   let memory = portable.limits.maxComputeWorkgroupStorageSize;
   const replaced = portable.kernels.map((kernel): Kernel => {
     const pass = kernel.pass === undefined ? undefined : schedule.passes[kernel.pass];
+    if (kernel.role === 'gather' && pass?.kind === 'gather')
+      return subgroupGather(kernel, pass, schedule, target);
     if (kernel.role !== 'tiles' || pass?.kind !== 'tiles') return kernel;
     const single = schedule.passes.length === 1 && pass.complete;
     const { text, shader, threads, bytes } = emitTileKernel(target, pass, {
@@ -49,5 +53,30 @@ export function emitSubgroupVariant(
     kernels: replaced,
     features: ['subgroups'],
     limits: { ...portable.limits, maxComputeWorkgroupStorageSize: memory },
+  };
+}
+
+/** A portable gather kernel replaced by the one for subgroups. */
+export function subgroupGather(
+  portable: Kernel,
+  pass: GatherPass,
+  schedule: Schedule,
+  target: Target,
+): Kernel {
+  const single = schedule.passes.length === 1 && pass.complete;
+  const { text, shader, threads, rows } = emitGatherKernel(target, pass, {
+    name: portable.name,
+    subgroups: true,
+    merge: portable.pass !== 0 || !pass.complete,
+    sink: target.mix.sink !== undefined && single,
+  });
+  return {
+    ...portable,
+    directives: GATHER_DIRECTIVES,
+    wgsl: text,
+    workgroup: [threads, 1, 1],
+    rows,
+    bindings: shader.bindings,
+    uniforms: shader.uniforms,
   };
 }

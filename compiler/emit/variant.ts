@@ -2,7 +2,9 @@ import type { Pattern } from '../ir/edges.js';
 import { STORAGE_TYPES, type Kernel, type Variant } from '../ir/program.js';
 import type { Schedule } from '../ir/schedule.js';
 import { withSubgroupDecoding } from './decode-variant.js';
-import { emitGatherKernel } from './gather-kernel.js';
+import { emitGatherKernel, PORTABLE_GATHER_ROWS } from './gather-kernel.js';
+import { emitGatherMergeKernel } from './gather-merge-kernel.js';
+import { isDivided } from './gather-rows.js';
 import { emitMatrixVariants } from './matrix-variant.js';
 import { emitMergeKernel } from './merge-kernel.js';
 import { emitInitialise, emitSinkKernel, ROWS } from './row-kernels.js';
@@ -61,7 +63,9 @@ export function emitVariant(schedule: Schedule, index: number, info: EmitInfo): 
   passes.forEach((pass, n) => {
     const common = { merge: n > 0 || !pass.complete, sink: hasSink && single };
     if (pass.kind === 'gather') {
-      add('gather', n, 1, (name) => emitGatherKernel(target, pass, { name, ...common }));
+      add('gather', n, PORTABLE_GATHER_ROWS, (name) => emitGatherKernel(target, pass, { name, ...common }));
+      if (isDivided(pass))
+        add('gather_merge', n, 1, (name) => emitGatherMergeKernel(target, { name, ...common }));
       return;
     }
     add('tiles', n, PREFILL_ROWS, (name) =>

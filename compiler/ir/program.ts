@@ -57,12 +57,12 @@ export interface Kernel {
   /**
    * Workgroups are numbered x + y · (number of x); those past the last return. `tiles` and `merge`: the pass's query
    * tiles (of `rows` coordinates), tile fastest, then class, head, batch, but a workgroup of `merge` is one row of
-   * them, row fastest; `decode`: like `tiles`, then split. The others: blocks of `rows` query rows, block fastest, then
-   * head, batch. A decode workgroup leaves `rows` rows of valueDim / 4 + 1 vec4s in `parts`: the sums, then (highest
+   * them, row fastest; `decode`: like `tiles`, then split. `gather`: `rows` slots of the GatherPlan each; `gather_merge`:
+   * one of its long rows each. The others: blocks of `rows` query rows, block fastest, then head, batch. A decode workgroup leaves `rows` rows of valueDim / 4 + 1 vec4s in `parts`: the sums, then (highest
    * score, total weight, poison, 0).
    */
-  readonly role: 'initialise' | 'tiles' | 'decode' | 'merge' | 'gather' | 'sink';
-  /** The pass that it runs (tiles, decode, merge, gather). */
+  readonly role: 'initialise' | 'tiles' | 'decode' | 'merge' | 'gather' | 'gather_merge' | 'sink';
+  /** The pass that it runs (tiles, decode, merge, gather, gather_merge). */
   readonly pass: number | undefined;
   /** `enable …;`, `requires …;` and `diagnostic(…);` lines, which come before all else; '' for none. */
   readonly directives: string;

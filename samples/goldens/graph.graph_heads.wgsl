@@ -15,7 +15,7 @@ fn write_out(x: vec4<f32>) -> OutQuad {
   return x;
 }
 
-// own_gather_0: one query row a workgroup, over its own keys.
+// own_gather_0: 4 query rows a workgroup, each over its own keys.
 // i -> j when bonds[i, j]
 
 struct Shape {
@@ -39,13 +39,19 @@ struct Shape {
   lse_batch: u32,
   lse_head: u32,
   batch: u32,
-  k_row: u32,
-  q_row: u32,
-  v_row: u32,
+  repeats: u32,
+  part_count: u32,
+  row_count: u32,
+  row_parts: u32,
+  is_ordered: u32,
+  order: u32,
   bonds_rows: u32,
   bonds_row_ptr: u32,
   bonds_heads: u32,
   bonds_col_idx: u32,
+  v_row: u32,
+  k_row: u32,
+  q_row: u32,
   nan: u32,
   out_row: u32,
   lse_row: u32,
@@ -59,6 +65,7 @@ struct Shape {
 @group(0) @binding(5) var<storage, read_write> lse: array<u32>;
 @group(0) @binding(6) var<storage, read> tables: array<u32>;
 @group(0) @binding(7) var<storage, read> plan: array<u32>;
+@group(0) @binding(8) var<storage, read_write> parts: array<vec4<f32>>;
 
 // Scores below this count as none: their weight is exactly 0.
 const LOWEST = -3.4e38;
@@ -66,14 +73,16 @@ const INFINITY_BITS = 0x7f800000u;
 const NEGATIVE_INFINITY_BITS = 0xff800000u;
 const NAN_BITS = 0x7fc00000u;
 
-var<workgroup> query: array<vec4<f32>, 16>;
-// Of 64 keys the rows (-1: none), and the scores or weights.
+var<workgroup> query: array<vec4<f32>, 64>;
+// Of 16 neighbours of each row the positions (-1: none), the scores and the weights.
 var<workgroup> neighbour_rows: array<i32, 64>;
 var<workgroup> values: array<f32, 64>;
-var<workgroup> group_sums: array<vec4<f32>, 64>;
-// 1 if the query, or a key or value with an edge, has NaN or infinity in it.
-var<workgroup> bad_query: atomic<u32>;
-var<workgroup> bad_values: atomic<u32>;
+var<workgroup> weights: array<f32, 64>;
+var<workgroup> counts: array<u32, 4>;
+var<workgroup> most_neighbours: u32;
+// 1 if a row's query, or a key or value that it has an edge to, has NaN or infinity in it.
+var<workgroup> bad_queries: array<atomic<u32>, 4>;
+var<workgroup> bad_rows: array<atomic<u32>, 4>;
 
 // Where a workgroup stands.
 struct Place {
@@ -125,77 +134,63 @@ fn find_place(number: u32) -> Place {
   return at;
 }
 
-@compute @workgroup_size(64)
-fn main(
-  @builtin(workgroup_id) group: vec3<u32>,
-  @builtin(num_workgroups) groups: vec3<u32>,
-  @builtin(local_invocation_index) thread: u32,
-) {
-  let number = group.x + group.y * groups.x;
-  if (number >= place_count()) {
-    return;
-  }
-  let at = find_place(number);
-  if (i32(at.tile) >= at.queries) {
-    return;
-  }
-  let i = at.base + i32(at.tile);
-  if (thread == 0u) {
-    atomicStore(&bad_query, 0u);
-    atomicStore(&bad_values, 0u);
-  }
-  workgroupBarrier();
-  load_query(at, thread);
-  workgroupBarrier();
-  let list = neighbours(at, i);
-  let column = thread % 16u;
-  let group_of_keys = thread / 16u;
-  var highest = LOWEST;
-  var total = 0.0;
-  var sum = vec4<f32>();
-  for (var first = 0u; first < list.count; first += 64u) {
-    let own = score_neighbour(at, i, list, first + thread);
-    neighbour_rows[thread] = own.j;
-    values[thread] = own.score;
-    workgroupBarrier();
-    var top = highest;
-    for (var n = 0u; n < 64u; n++) {
-      top = max(top, values[n]);
+// A row that a group of lanes computes, or a part of it.
+struct Row {
+  at: Place,
+  // Position of the query.
+  i: i32,
+  list: Neighbours,
+  // The part's number among all parts; NO_PART for whole rows.
+  part: u32,
+  // False past the last row: nothing is computed then, nor stored.
+  is_there: bool,
+}
+const NO_PART = 0xffffffffu;
+fn begin_row(number: u32) -> Row {
+  let slot = find_slot(min(number, slot_count() - 1u));
+  var row: Row;
+  row.at = find_place(slot.row);
+  row.i = row.at.base + i32(row.at.tile);
+  row.part = slot.part;
+  row.is_there = number < slot_count() && i32(row.at.tile) < row.at.queries;
+  if (row.is_there && row.at.keys > 0) {
+    row.list = neighbours(row.at, row.i);
+    if (row.part != NO_PART) {
+      row.list.first += slot.first;
+      row.list.count = min(row.list.count, slot.count);
     }
-    let shrink = exp(highest - top);
-    highest = top;
-    let weight = select(0.0, exp(own.score - top), own.score > LOWEST);
-    total = total * shrink + weight;
-    sum *= shrink;
-    workgroupBarrier();
-    values[thread] = weight;
-    workgroupBarrier();
-    if (column < 16u) {
-      for (var n = group_of_keys; n < 64u; n += 4u) {
-        let j = neighbour_rows[n];
-        if (j >= 0) {
-          sum += load_value(at, j, column) * values[n];
-        }
-      }
-    }
-    workgroupBarrier();
   }
-  // Add up over all threads, and over the groups that share a column.
-  values[thread] = total;
-  group_sums[thread] = sum;
-  workgroupBarrier();
-  if (thread >= 16u) {
-    return;
+  if (row.list.count == 0u) {
+    row.list.first = 0u;
   }
-  total = 0.0;
-  for (var n = 0u; n < 64u; n++) {
-    total += values[n];
+  return row;
+}
+
+// The row's number among all of the pass; of a part of it the first neighbour and how many.
+struct Slot {
+  row: u32,
+  first: u32,
+  count: u32,
+  part: u32,
+}
+fn slot_count() -> u32 {
+  return shape.repeats * (shape.part_count + shape.row_count);
+}
+// Parts of long rows come first, then the rows, by the plan's order if it has one.
+fn find_slot(number: u32) -> Slot {
+  let each = shape.part_count + shape.row_count;
+  let repeat = number / each;
+  let first_row = repeat * shape.queries;
+  var n = number % each;
+  if (n < shape.part_count) {
+    let entry = shape.row_parts + 3u * n;
+    return Slot(first_row + plan[entry], plan[entry + 1u], plan[entry + 2u], repeat * shape.part_count + n);
   }
-  sum += group_sums[thread + 16u];
-  sum += group_sums[thread + 32u];
-  sum += group_sums[thread + 48u];
-  let poisoned = atomicLoad(&bad_values) != 0u;
-  store_row(at, i, highest, total, poisoned, thread, sum);
+  n -= shape.part_count;
+  if (shape.is_ordered != 0u) {
+    n = plan[shape.order + n];
+  }
+  return Slot(first_row + n, 0u, 0u, NO_PART);
 }
 
 struct Neighbours {
@@ -217,67 +212,1027 @@ fn neighbour_at(at: Place, i: i32, list: Neighbours, n: u32) -> i32 {
   return bitcast<i32>(tables[shape.bonds_col_idx + list.first + n]);
 }
 
+@compute @workgroup_size(64)
+fn main(
+  @builtin(workgroup_id) group: vec3<u32>,
+  @builtin(num_workgroups) groups: vec3<u32>,
+  @builtin(local_invocation_index) thread: u32,
+) {
+  let x = thread % 16u;
+  let y = thread / 16u;
+  let row = begin_row((group.x + group.y * groups.x) * 4u + y);
+  let at = row.at;
+  let i = row.i;
+  if (x == 0u) {
+    counts[y] = row.list.count;
+    atomicStore(&bad_queries[y], 0u);
+    atomicStore(&bad_rows[y], 0u);
+  }
+  workgroupBarrier();
+  if (row.is_there) {
+    load_query(at, x, y);
+  }
+  workgroupBarrier();
+  if (thread == 0u) {
+    most_neighbours = max(max(max(counts[0], counts[1]), counts[2]), counts[3]);
+  }
+  // All rows of the workgroup take as many steps as the longest.
+  let most = workgroupUniformLoad(&most_neighbours);
+  let column_0 = min(x + 0u, 15u);
+  var highest = LOWEST;
+  var total = 0.0;
+  var bad_value = false;
+  var sums_0 = vec4<f32>();
+  for (var first = 0u; first < most; first += 16u) {
+    let own = score_neighbour(at, i, row.list, first + x, y);
+    values[thread] = own.score;
+    workgroupBarrier();
+    var top = highest;
+    for (var n = 0u; n < 16u; n++) {
+      top = max(top, values[16u * y + n]);
+    }
+    let shrink = exp(highest - top);
+    highest = top;
+    weights[thread] = select(0.0, exp(own.score - top), own.score > LOWEST);
+    neighbour_rows[thread] = own.j;
+    workgroupBarrier();
+    total *= shrink;
+    sums_0 *= shrink;
+    let here = min(16u, max(row.list.count, first) - first);
+    for (var n = 0u; n < here; n += 4u) {
+      let j_0 = neighbour_rows[16u * y + n + 0u];
+      let value_0 = at.v_start + u32(max(j_0, 0)) * shape.v_row;
+      let v_0_0 = read_quad(v[value_0 + column_0]);
+      let j_1 = neighbour_rows[16u * y + n + 1u];
+      let value_1 = at.v_start + u32(max(j_1, 0)) * shape.v_row;
+      let v_1_0 = read_quad(v[value_1 + column_0]);
+      let j_2 = neighbour_rows[16u * y + n + 2u];
+      let value_2 = at.v_start + u32(max(j_2, 0)) * shape.v_row;
+      let v_2_0 = read_quad(v[value_2 + column_0]);
+      let j_3 = neighbour_rows[16u * y + n + 3u];
+      let value_3 = at.v_start + u32(max(j_3, 0)) * shape.v_row;
+      let v_3_0 = read_quad(v[value_3 + column_0]);
+      if (j_0 >= 0) {
+        let weight = weights[16u * y + n + 0u];
+        total += weight;
+        bad_value |= is_bad(v_0_0);
+        sums_0 += v_0_0 * weight;
+      }
+      if (j_1 >= 0) {
+        let weight = weights[16u * y + n + 1u];
+        total += weight;
+        bad_value |= is_bad(v_1_0);
+        sums_0 += v_1_0 * weight;
+      }
+      if (j_2 >= 0) {
+        let weight = weights[16u * y + n + 2u];
+        total += weight;
+        bad_value |= is_bad(v_2_0);
+        sums_0 += v_2_0 * weight;
+      }
+      if (j_3 >= 0) {
+        let weight = weights[16u * y + n + 3u];
+        total += weight;
+        bad_value |= is_bad(v_3_0);
+        sums_0 += v_3_0 * weight;
+      }
+    }
+  }
+  if (bad_value) {
+    atomicStore(&bad_rows[y], 1u);
+  }
+  workgroupBarrier();
+  if (!row.is_there) {
+    return;
+  }
+  let poisoned = atomicLoad(&bad_rows[y]) != 0u;
+  if (row.part == NO_PART) {
+    store_row(at, i, highest, total, poisoned, x, sums_0);
+  } else {
+    let part = row.part * 17u;
+    parts[part + x] = sums_0;
+    if (x == 0u) {
+      parts[part + 16u] = vec4<f32>(highest, total, select(0.0, 1.0, poisoned), 0.0);
+    }
+  }
+}
+
 struct Neighbour {
   // Row of the key; -1 if there is none.
   j: i32,
   score: f32,
 }
 // Scores number n of the list, and marks the row if NaN or infinity reaches it.
-fn score_neighbour(at: Place, i: i32, list: Neighbours, n: u32) -> Neighbour {
+fn score_neighbour(at: Place, i: i32, list: Neighbours, n: u32, y: u32) -> Neighbour {
   if (n >= list.count) {
     return Neighbour(-1, LOWEST);
   }
   let j = neighbour_at(at, i, list, n);
-  if (j < 0 || j >= at.keys || !keep(at, i, j)) {
+  if (!is_edge(at, i, j)) {
     return Neighbour(-1, LOWEST);
   }
   let key = at.k_start + u32(j) * shape.k_row;
   var sum = vec4<f32>();
-  var bad = atomicLoad(&bad_query) != 0u;
+  var bad = atomicLoad(&bad_queries[y]) != 0u;
   for (var d = 0u; d < 16u; d++) {
     let value = read_quad(k[key + d]);
     bad |= is_bad(value);
-    sum += query[d] * value;
+    sum += query[16u * y + d] * value;
   }
-  let result = score(at, (sum.x + sum.y) + (sum.z + sum.w), i, j);
-  let bits = bitcast<u32>(result);
-  let special = (bits & INFINITY_BITS) == INFINITY_BITS;
-  if (bad || (special && bits != NEGATIVE_INFINITY_BITS)) {
-    atomicStore(&bad_values, 1u);
+  let result = checked_score(at, (sum.x + sum.y) + (sum.z + sum.w), i, j);
+  if (bad || result.is_bad) {
+    atomicStore(&bad_rows[y], 1u);
   }
-  return Neighbour(j, select(result, LOWEST, bad || special));
+  return Neighbour(j, select(result.value, LOWEST, bad));
+}
+fn load_query(at: Place, x: u32, y: u32) {
+  let start = at.q_start + at.tile * shape.q_row;
+  for (var d = x; d < 16u; d += 16u) {
+    let value = read_quad(q[start + d]);
+    if (is_bad(value)) {
+      atomicStore(&bad_queries[y], 1u);
+    }
+    query[16u * y + d] = value;
+  }
 }
 
 // i -> j when bonds[i, j]
 fn keep(at: Place, i: i32, j: i32) -> bool {
   return true;
 }
+fn is_edge(at: Place, i: i32, j: i32) -> bool {
+  return j >= 0 && j < at.keys && keep(at, i, j);
+}
 
 fn score(at: Place, dot: f32, i: i32, j: i32) -> f32 {
   return dot * 0.125;
 }
 
+struct Score {
+  // LOWEST where the edge has no weight.
+  value: f32,
+  // The score is NaN or +infinity, which reaches the row.
+  is_bad: bool,
+}
+fn checked_score(at: Place, dot_product: f32, i: i32, j: i32) -> Score {
+  let value = score(at, dot_product, i, j);
+  let bits = bitcast<u32>(value);
+  let special = (bits & INFINITY_BITS) == INFINITY_BITS;
+  return Score(select(value, LOWEST, special), special && bits != NEGATIVE_INFINITY_BITS);
+}
 // Is any component NaN or infinite? By bits, since WGSL may assume that there are none.
 fn is_bad(value: vec4<f32>) -> bool {
   let exponent = vec4<u32>(INFINITY_BITS);
   return any((bitcast<vec4<u32>>(value) & exponent) == exponent);
 }
-fn load_query(at: Place, thread: u32) {
-  if (thread < 16u) {
-    let value = read_quad(q[at.q_start + at.tile * shape.q_row + thread]);
-    if (is_bad(value)) {
-      atomicStore(&bad_query, 1u);
-    }
-    query[thread] = value;
+
+// Writes the row of position i: sums are the weighted values of some of its columns, total the sum of the weights,
+// both relative to exp(highest).
+fn store_row(
+  at: Place,
+  i: i32,
+  highest: f32,
+  total: f32,
+  poisoned: bool,
+  column: u32,
+  sums_0: vec4<f32>,
+) {
+  let row = u32(i - at.base);
+  // A sum past the range of f32 is told too.
+  let is_nan = poisoned || (bitcast<u32>(total) & INFINITY_BITS) == INFINITY_BITS;
+  let found = total > 0.0;
+  let row_lse = highest + log(select(1.0, total, found));
+  let share = select(0.0, 1.0 / total, found);
+  let nan = vec4<f32>(bitcast<f32>(shape.nan));
+  let row_start = at.out_start + row * shape.out_row;
+  out[row_start + column] = write_out(select(sums_0 * share, nan, is_nan));
+  if (column == 0u) {
+    let bits = select(NEGATIVE_INFINITY_BITS, bitcast<u32>(row_lse), found);
+    lse[at.lse_start + row * shape.lse_row] = select(bits, NAN_BITS, is_nan);
   }
 }
-fn load_value(at: Place, j: i32, column: u32) -> vec4<f32> {
-  let value = read_quad(v[at.v_start + u32(j) * shape.v_row + column]);
-  if (is_bad(value)) {
-    atomicStore(&bad_values, 1u);
-    return vec4<f32>();
+
+// ==== own_gather_merge_0: gather_merge, portable, schedule own, pass 1 ====
+
+// Four numbers of out: f32.
+alias OutQuad = vec4<f32>;
+fn read_out(x: OutQuad) -> vec4<f32> {
+  return x;
+}
+fn write_out(x: vec4<f32>) -> OutQuad {
+  return x;
+}
+
+// own_gather_merge_0: merges the parts of long rows that a gather kernel made.
+
+struct Shape {
+  queries: u32,
+  heads: u32,
+  lengths: u32,
+  out_offset: u32,
+  out_batch: u32,
+  out_head: u32,
+  lse_offset: u32,
+  lse_batch: u32,
+  lse_head: u32,
+  batch: u32,
+  repeats: u32,
+  long_count: u32,
+  long_rows: u32,
+  part_count: u32,
+  nan: u32,
+  out_row: u32,
+  lse_row: u32,
+}
+
+@group(0) @binding(0) var<uniform> shape: Shape;
+@group(0) @binding(4) var<storage, read_write> out: array<OutQuad>;
+@group(0) @binding(5) var<storage, read_write> lse: array<u32>;
+@group(0) @binding(7) var<storage, read> plan: array<u32>;
+@group(0) @binding(8) var<storage, read> parts: array<vec4<f32>>;
+
+// Scores below this count as none: their weight is exactly 0.
+const LOWEST = -3.4e38;
+const INFINITY_BITS = 0x7f800000u;
+const NEGATIVE_INFINITY_BITS = 0xff800000u;
+const NAN_BITS = 0x7fc00000u;
+
+// Of every thread: the highest score and poison, the weights, the weighted values.
+var<workgroup> tops: array<f32, 64>;
+var<workgroup> poisons: array<f32, 64>;
+var<workgroup> totals: array<f32, 64>;
+var<workgroup> sums: array<vec4<f32>, 64>;
+
+// Where a workgroup stands.
+struct Place {
+  batch: i32,
+  head: i32,
+  // This batch's own lengths, and the position of its first query row.
+  queries: i32,
+  keys: i32,
+  base: i32,
+  // Residue class of the query space, and the tile in it.
+  residue: i32,
+  tile: u32,
+  // Which part of the keys, of how many.
+  split: u32,
+  splits: u32,
+  // Where this head starts in each tensor.
+  out_start: u32,
+  lse_start: u32,
+}
+
+// Number of workgroups that have something to do.
+fn place_count() -> u32 {
+  return ((shape.queries + 0u) / 1u) * 1u * shape.heads * shape.batch;
+}
+
+fn find_place(number: u32) -> Place {
+  var at: Place;
+  let tiles = ((shape.queries + 0u) / 1u);
+  at.tile = number % tiles;
+  let line = number / tiles;
+  let head = line % shape.heads;
+  let batch = line / shape.heads;
+  at.split = 0u;
+  at.splits = 1u;
+  at.head = i32(head);
+  at.batch = i32(batch);
+  at.queries = i32(plan[shape.lengths + 2u * batch]);
+  at.keys = i32(plan[shape.lengths + 2u * batch + 1u]);
+  at.base = at.keys - at.queries;
+  at.out_start = shape.out_offset + batch * shape.out_batch + head * shape.out_head;
+  at.lse_start = shape.lse_offset + batch * shape.lse_batch + head * shape.lse_head;
+  return at;
+}
+
+@compute @workgroup_size(64)
+fn main(
+  @builtin(workgroup_id) group: vec3<u32>,
+  @builtin(num_workgroups) groups: vec3<u32>,
+  @builtin(local_invocation_index) thread: u32,
+) {
+  let number = group.x + group.y * groups.x;
+  if (number >= shape.repeats * shape.long_count) {
+    return;
   }
-  return value;
+  // Of the long row its number, its first part, the number of parts.
+  let repeat = number / shape.long_count;
+  let entry = shape.long_rows + 3u * (number % shape.long_count);
+  let at = find_place(repeat * shape.queries + plan[entry]);
+  let i = at.base + i32(at.tile);
+  let first = (repeat * shape.part_count + plan[entry + 1u]) * 17u;
+  let count = plan[entry + 2u];
+  var top = LOWEST;
+  var poison = 0.0;
+  for (var n = thread; n < count; n += 64u) {
+    let found = parts[first + n * 17u + 16u];
+    top = max(top, found.x);
+    poison = max(poison, found.z);
+  }
+  tops[thread] = top;
+  poisons[thread] = poison;
+  workgroupBarrier();
+  for (var n = 0u; n < 64u; n++) {
+    top = max(top, tops[n]);
+    poison = max(poison, poisons[n]);
+  }
+  let column = thread % 16u;
+  var total = 0.0;
+  var sum = vec4<f32>();
+  for (var n = thread / 16u; n < count; n += 4u) {
+    let part = first + n * 17u;
+    let found = parts[part + 16u];
+    let weight = exp(found.x - top);
+    total += found.y * weight;
+    sum += parts[part + min(column, 15u)] * weight;
+  }
+  totals[thread] = total;
+  sums[thread] = sum;
+  workgroupBarrier();
+  if (thread >= 16u) {
+    return;
+  }
+  for (var n = thread + 16u; n < 64u; n += 16u) {
+    total += totals[n];
+    sum += sums[n];
+  }
+  store_row(at, i, top, total, poison != 0.0, thread, sum);
+}
+
+// Writes the row of position i: sums are the weighted values of some of its columns, total the sum of the weights,
+// both relative to exp(highest).
+fn store_row(
+  at: Place,
+  i: i32,
+  highest: f32,
+  total: f32,
+  poisoned: bool,
+  column: u32,
+  sums_0: vec4<f32>,
+) {
+  let row = u32(i - at.base);
+  // A sum past the range of f32 is told too.
+  let is_nan = poisoned || (bitcast<u32>(total) & INFINITY_BITS) == INFINITY_BITS;
+  let found = total > 0.0;
+  let row_lse = highest + log(select(1.0, total, found));
+  let share = select(0.0, 1.0 / total, found);
+  let nan = vec4<f32>(bitcast<f32>(shape.nan));
+  let row_start = at.out_start + row * shape.out_row;
+  if (column < 16u) {
+    out[row_start + column] = write_out(select(sums_0 * share, nan, is_nan));
+  }
+  if (column == 0u) {
+    let bits = select(NEGATIVE_INFINITY_BITS, bitcast<u32>(row_lse), found);
+    lse[at.lse_start + row * shape.lse_row] = select(bits, NAN_BITS, is_nan);
+  }
+}
+
+// ==== own_gather_0: gather, subgroup, schedule own, pass 1 ====
+
+enable subgroups;
+diagnostic(off, subgroup_uniformity);
+
+// Eight numbers of q, k or v: f32.
+struct Oct {
+  low: vec4<f32>,
+  high: vec4<f32>,
+}
+fn read_low(x: Oct) -> vec4<f32> {
+  return x.low;
+}
+fn read_high(x: Oct) -> vec4<f32> {
+  return x.high;
+}
+
+// Four numbers of out: f32.
+alias OutQuad = vec4<f32>;
+fn read_out(x: OutQuad) -> vec4<f32> {
+  return x;
+}
+fn write_out(x: vec4<f32>) -> OutQuad {
+  return x;
+}
+
+// own_gather_0: each query row over its own keys, 4 lanes a row, 4 keys at once.
+// i -> j when bonds[i, j]
+
+struct Shape {
+  queries: u32,
+  heads: u32,
+  lengths: u32,
+  key_heads: u32,
+  q_offset: u32,
+  q_batch: u32,
+  q_head: u32,
+  k_offset: u32,
+  k_batch: u32,
+  k_head: u32,
+  v_offset: u32,
+  v_batch: u32,
+  v_head: u32,
+  out_offset: u32,
+  out_batch: u32,
+  out_head: u32,
+  lse_offset: u32,
+  lse_batch: u32,
+  lse_head: u32,
+  batch: u32,
+  repeats: u32,
+  part_count: u32,
+  row_count: u32,
+  row_parts: u32,
+  is_ordered: u32,
+  order: u32,
+  bonds_rows: u32,
+  bonds_row_ptr: u32,
+  bonds_heads: u32,
+  bonds_col_idx: u32,
+  q_row: u32,
+  k_row: u32,
+  v_row: u32,
+  nan: u32,
+  out_row: u32,
+  lse_row: u32,
+}
+
+@group(0) @binding(0) var<uniform> shape: Shape;
+@group(0) @binding(1) var<storage, read> q: array<Oct>;
+@group(0) @binding(2) var<storage, read> k: array<Oct>;
+@group(0) @binding(3) var<storage, read> v: array<Oct>;
+@group(0) @binding(4) var<storage, read_write> out: array<OutQuad>;
+@group(0) @binding(5) var<storage, read_write> lse: array<u32>;
+@group(0) @binding(6) var<storage, read> tables: array<u32>;
+@group(0) @binding(7) var<storage, read> plan: array<u32>;
+@group(0) @binding(8) var<storage, read_write> parts: array<vec4<f32>>;
+
+// Scores below this count as none: their weight is exactly 0.
+const LOWEST = -3.4e38;
+const INFINITY_BITS = 0x7f800000u;
+const NEGATIVE_INFINITY_BITS = 0xff800000u;
+const NAN_BITS = 0x7fc00000u;
+
+// Where a workgroup stands.
+struct Place {
+  batch: i32,
+  head: i32,
+  // This batch's own lengths, and the position of its first query row.
+  queries: i32,
+  keys: i32,
+  base: i32,
+  // Residue class of the query space, and the tile in it.
+  residue: i32,
+  tile: u32,
+  // Which part of the keys, of how many.
+  split: u32,
+  splits: u32,
+  // Where this head starts in each tensor.
+  q_start: u32,
+  k_start: u32,
+  v_start: u32,
+  out_start: u32,
+  lse_start: u32,
+}
+
+// Number of workgroups that have something to do.
+fn place_count() -> u32 {
+  return ((shape.queries + 0u) / 1u) * 1u * shape.heads * shape.batch;
+}
+
+fn find_place(number: u32) -> Place {
+  var at: Place;
+  let tiles = ((shape.queries + 0u) / 1u);
+  at.tile = number % tiles;
+  let line = number / tiles;
+  let head = line % shape.heads;
+  let batch = line / shape.heads;
+  at.split = 0u;
+  at.splits = 1u;
+  at.head = i32(head);
+  at.batch = i32(batch);
+  at.queries = i32(plan[shape.lengths + 2u * batch]);
+  at.keys = i32(plan[shape.lengths + 2u * batch + 1u]);
+  at.base = at.keys - at.queries;
+  let key_head = head / (shape.heads / shape.key_heads);
+  at.q_start = shape.q_offset + batch * shape.q_batch + head * shape.q_head;
+  at.k_start = shape.k_offset + batch * shape.k_batch + key_head * shape.k_head;
+  at.v_start = shape.v_offset + batch * shape.v_batch + key_head * shape.v_head;
+  at.out_start = shape.out_offset + batch * shape.out_batch + head * shape.out_head;
+  at.lse_start = shape.lse_offset + batch * shape.lse_batch + head * shape.lse_head;
+  return at;
+}
+
+// A row that a group of lanes computes, or a part of it.
+struct Row {
+  at: Place,
+  // Position of the query.
+  i: i32,
+  list: Neighbours,
+  // The part's number among all parts; NO_PART for whole rows.
+  part: u32,
+  // False past the last row: nothing is computed then, nor stored.
+  is_there: bool,
+}
+const NO_PART = 0xffffffffu;
+fn begin_row(number: u32) -> Row {
+  let slot = find_slot(min(number, slot_count() - 1u));
+  var row: Row;
+  row.at = find_place(slot.row);
+  row.i = row.at.base + i32(row.at.tile);
+  row.part = slot.part;
+  row.is_there = number < slot_count() && i32(row.at.tile) < row.at.queries;
+  if (row.is_there && row.at.keys > 0) {
+    row.list = neighbours(row.at, row.i);
+    if (row.part != NO_PART) {
+      row.list.first += slot.first;
+      row.list.count = min(row.list.count, slot.count);
+    }
+  }
+  if (row.list.count == 0u) {
+    row.list.first = 0u;
+  }
+  return row;
+}
+
+// The row's number among all of the pass; of a part of it the first neighbour and how many.
+struct Slot {
+  row: u32,
+  first: u32,
+  count: u32,
+  part: u32,
+}
+fn slot_count() -> u32 {
+  return shape.repeats * (shape.part_count + shape.row_count);
+}
+// Parts of long rows come first, then the rows, by the plan's order if it has one.
+fn find_slot(number: u32) -> Slot {
+  let each = shape.part_count + shape.row_count;
+  let repeat = number / each;
+  let first_row = repeat * shape.queries;
+  var n = number % each;
+  if (n < shape.part_count) {
+    let entry = shape.row_parts + 3u * n;
+    return Slot(first_row + plan[entry], plan[entry + 1u], plan[entry + 2u], repeat * shape.part_count + n);
+  }
+  n -= shape.part_count;
+  if (shape.is_ordered != 0u) {
+    n = plan[shape.order + n];
+  }
+  return Slot(first_row + n, 0u, 0u, NO_PART);
+}
+
+struct Neighbours {
+  count: u32,
+  // Number of the first among all columns of the graph.
+  first: u32,
+}
+// The columns of the row's place in the graph bonds.
+fn neighbours(at: Place, i: i32) -> Neighbours {
+  let row = i;
+  if (u32(row) >= shape.bonds_rows) {
+    return Neighbours(0u, 0u);
+  }
+  let pointer = shape.bonds_row_ptr + (u32(0) * shape.bonds_heads + u32(at.head)) * (shape.bonds_rows + 1u) + u32(row);
+  let first = tables[pointer];
+  return Neighbours(tables[pointer + 1u] - first, first);
+}
+fn neighbour_at(at: Place, i: i32, list: Neighbours, n: u32) -> i32 {
+  return bitcast<i32>(tables[shape.bonds_col_idx + list.first + n]);
+}
+
+@compute @workgroup_size(128)
+fn main(
+  @builtin(workgroup_id) group: vec3<u32>,
+  @builtin(num_workgroups) groups: vec3<u32>,
+  @builtin(local_invocation_index) thread: u32,
+) {
+  let lane = thread % 4u;
+  let row = begin_row((group.x + group.y * groups.x) * 32u + thread / 4u);
+  let at = row.at;
+  let i = row.i;
+  let list = row.list;
+  let last = max(list.count, 1u) - 1u;
+  let query_start = at.q_start + at.tile * shape.q_row;
+  let q_0_low = read_low(q[query_start + lane + 0u]);
+  let q_0_high = read_high(q[query_start + lane + 0u]);
+  let q_1_low = read_low(q[query_start + lane + 4u]);
+  let q_1_high = read_high(q[query_start + lane + 4u]);
+  let bad_query = is_bad(q_0_low) || is_bad(q_0_high) || is_bad(q_1_low) || is_bad(q_1_high);
+  var highest = LOWEST;
+  var total = 0.0;
+  var is_bad_row = false;
+  var sums_0 = vec4<f32>();
+  var sums_1 = vec4<f32>();
+  var sums_2 = vec4<f32>();
+  var sums_3 = vec4<f32>();
+  // All rows of a subgroup take as many steps as the longest, so that its lanes stay together.
+  let most = subgroupMax(list.count);
+  for (var n = 0u; n < most; n += 4u) {
+    let j_0 = neighbour_at(at, i, list, min(n + 0u, last));
+    // What is no edge is read from some row, but not used.
+    let row_0 = u32(max(0, min(j_0, at.keys - 1)));
+    let key_0 = at.k_start + row_0 * shape.k_row;
+    let value_0 = at.v_start + row_0 * shape.v_row;
+    let k_0_0 = k[key_0 + lane + 0u];
+    let k_0_1 = k[key_0 + lane + 4u];
+    let v_0_0 = v[value_0 + lane + 0u];
+    let v_0_1 = v[value_0 + lane + 4u];
+    let j_1 = neighbour_at(at, i, list, min(n + 1u, last));
+    // What is no edge is read from some row, but not used.
+    let row_1 = u32(max(0, min(j_1, at.keys - 1)));
+    let key_1 = at.k_start + row_1 * shape.k_row;
+    let value_1 = at.v_start + row_1 * shape.v_row;
+    let k_1_0 = k[key_1 + lane + 0u];
+    let k_1_1 = k[key_1 + lane + 4u];
+    let v_1_0 = v[value_1 + lane + 0u];
+    let v_1_1 = v[value_1 + lane + 4u];
+    let j_2 = neighbour_at(at, i, list, min(n + 2u, last));
+    // What is no edge is read from some row, but not used.
+    let row_2 = u32(max(0, min(j_2, at.keys - 1)));
+    let key_2 = at.k_start + row_2 * shape.k_row;
+    let value_2 = at.v_start + row_2 * shape.v_row;
+    let k_2_0 = k[key_2 + lane + 0u];
+    let k_2_1 = k[key_2 + lane + 4u];
+    let v_2_0 = v[value_2 + lane + 0u];
+    let v_2_1 = v[value_2 + lane + 4u];
+    let j_3 = neighbour_at(at, i, list, min(n + 3u, last));
+    // What is no edge is read from some row, but not used.
+    let row_3 = u32(max(0, min(j_3, at.keys - 1)));
+    let key_3 = at.k_start + row_3 * shape.k_row;
+    let value_3 = at.v_start + row_3 * shape.v_row;
+    let k_3_0 = k[key_3 + lane + 0u];
+    let k_3_1 = k[key_3 + lane + 4u];
+    let v_3_0 = v[value_3 + lane + 0u];
+    let v_3_1 = v[value_3 + lane + 4u];
+    var bad_0 = bad_query;
+    var product_0 = vec4<f32>();
+    {
+      let low = read_low(k_0_0);
+      let high = read_high(k_0_0);
+      bad_0 |= is_bad(low) || is_bad(high);
+      product_0 += q_0_low * low + q_0_high * high;
+    }
+    {
+      let low = read_low(k_0_1);
+      let high = read_high(k_0_1);
+      bad_0 |= is_bad(low) || is_bad(high);
+      product_0 += q_1_low * low + q_1_high * high;
+    }
+    bad_0 |= is_bad(read_low(v_0_0)) || is_bad(read_high(v_0_0));
+    bad_0 |= is_bad(read_low(v_0_1)) || is_bad(read_high(v_0_1));
+    let dot_0 = sum_of_lanes((product_0.x + product_0.y) + (product_0.z + product_0.w));
+    var bad_1 = bad_query;
+    var product_1 = vec4<f32>();
+    {
+      let low = read_low(k_1_0);
+      let high = read_high(k_1_0);
+      bad_1 |= is_bad(low) || is_bad(high);
+      product_1 += q_0_low * low + q_0_high * high;
+    }
+    {
+      let low = read_low(k_1_1);
+      let high = read_high(k_1_1);
+      bad_1 |= is_bad(low) || is_bad(high);
+      product_1 += q_1_low * low + q_1_high * high;
+    }
+    bad_1 |= is_bad(read_low(v_1_0)) || is_bad(read_high(v_1_0));
+    bad_1 |= is_bad(read_low(v_1_1)) || is_bad(read_high(v_1_1));
+    let dot_1 = sum_of_lanes((product_1.x + product_1.y) + (product_1.z + product_1.w));
+    var bad_2 = bad_query;
+    var product_2 = vec4<f32>();
+    {
+      let low = read_low(k_2_0);
+      let high = read_high(k_2_0);
+      bad_2 |= is_bad(low) || is_bad(high);
+      product_2 += q_0_low * low + q_0_high * high;
+    }
+    {
+      let low = read_low(k_2_1);
+      let high = read_high(k_2_1);
+      bad_2 |= is_bad(low) || is_bad(high);
+      product_2 += q_1_low * low + q_1_high * high;
+    }
+    bad_2 |= is_bad(read_low(v_2_0)) || is_bad(read_high(v_2_0));
+    bad_2 |= is_bad(read_low(v_2_1)) || is_bad(read_high(v_2_1));
+    let dot_2 = sum_of_lanes((product_2.x + product_2.y) + (product_2.z + product_2.w));
+    var bad_3 = bad_query;
+    var product_3 = vec4<f32>();
+    {
+      let low = read_low(k_3_0);
+      let high = read_high(k_3_0);
+      bad_3 |= is_bad(low) || is_bad(high);
+      product_3 += q_0_low * low + q_0_high * high;
+    }
+    {
+      let low = read_low(k_3_1);
+      let high = read_high(k_3_1);
+      bad_3 |= is_bad(low) || is_bad(high);
+      product_3 += q_1_low * low + q_1_high * high;
+    }
+    bad_3 |= is_bad(read_low(v_3_0)) || is_bad(read_high(v_3_0));
+    bad_3 |= is_bad(read_low(v_3_1)) || is_bad(read_high(v_3_1));
+    let dot_3 = sum_of_lanes((product_3.x + product_3.y) + (product_3.z + product_3.w));
+    var score_0 = LOWEST;
+    let found_0 = n + 0u < list.count && is_edge(at, i, j_0);
+    if (found_0) {
+      let result = checked_score(at, dot_0, i, j_0);
+      score_0 = result.value;
+      is_bad_row |= bad_0 || result.is_bad;
+    }
+    var score_1 = LOWEST;
+    let found_1 = n + 1u < list.count && is_edge(at, i, j_1);
+    if (found_1) {
+      let result = checked_score(at, dot_1, i, j_1);
+      score_1 = result.value;
+      is_bad_row |= bad_1 || result.is_bad;
+    }
+    var score_2 = LOWEST;
+    let found_2 = n + 2u < list.count && is_edge(at, i, j_2);
+    if (found_2) {
+      let result = checked_score(at, dot_2, i, j_2);
+      score_2 = result.value;
+      is_bad_row |= bad_2 || result.is_bad;
+    }
+    var score_3 = LOWEST;
+    let found_3 = n + 3u < list.count && is_edge(at, i, j_3);
+    if (found_3) {
+      let result = checked_score(at, dot_3, i, j_3);
+      score_3 = result.value;
+      is_bad_row |= bad_3 || result.is_bad;
+    }
+    let top = max(max(max(max(highest, score_0), score_1), score_2), score_3);
+    let shrink = exp(highest - top);
+    highest = top;
+    let weight_0 = select(0.0, exp(score_0 - top), score_0 > LOWEST);
+    let weight_1 = select(0.0, exp(score_1 - top), score_1 > LOWEST);
+    let weight_2 = select(0.0, exp(score_2 - top), score_2 > LOWEST);
+    let weight_3 = select(0.0, exp(score_3 - top), score_3 > LOWEST);
+    total = total * shrink + (weight_0 + weight_1 + weight_2 + weight_3);
+    sums_0 *= shrink;
+    sums_1 *= shrink;
+    sums_2 *= shrink;
+    sums_3 *= shrink;
+    if (found_0) {
+      sums_0 += read_low(v_0_0) * weight_0;
+      sums_1 += read_high(v_0_0) * weight_0;
+      sums_2 += read_low(v_0_1) * weight_0;
+      sums_3 += read_high(v_0_1) * weight_0;
+    }
+    if (found_1) {
+      sums_0 += read_low(v_1_0) * weight_1;
+      sums_1 += read_high(v_1_0) * weight_1;
+      sums_2 += read_low(v_1_1) * weight_1;
+      sums_3 += read_high(v_1_1) * weight_1;
+    }
+    if (found_2) {
+      sums_0 += read_low(v_2_0) * weight_2;
+      sums_1 += read_high(v_2_0) * weight_2;
+      sums_2 += read_low(v_2_1) * weight_2;
+      sums_3 += read_high(v_2_1) * weight_2;
+    }
+    if (found_3) {
+      sums_0 += read_low(v_3_0) * weight_3;
+      sums_1 += read_high(v_3_0) * weight_3;
+      sums_2 += read_low(v_3_1) * weight_3;
+      sums_3 += read_high(v_3_1) * weight_3;
+    }
+  }
+  let poisoned = any_of_lanes(select(0u, 1u, is_bad_row)) != 0u;
+  if (!row.is_there) {
+    return;
+  }
+  let column = 2u * lane;
+  if (row.part == NO_PART) {
+    store_row(at, i, highest, total, poisoned, column, sums_0, sums_1, sums_2, sums_3);
+  } else {
+    let part = row.part * 17u;
+    parts[part + column] = sums_0;
+    parts[part + column + 1u] = sums_1;
+    parts[part + column + 8u] = sums_2;
+    parts[part + column + 9u] = sums_3;
+    if (column == 0u) {
+      parts[part + 16u] = vec4<f32>(highest, total, select(0.0, 1.0, poisoned), 0.0);
+    }
+  }
+}
+// Over the lanes of a row; all of them have the result.
+fn sum_of_lanes(own: f32) -> f32 {
+  let pair = own + subgroupShuffleXor(own, 1u);
+  return pair + subgroupShuffleXor(pair, 2u);
+}
+fn any_of_lanes(own: u32) -> u32 {
+  let pair = own | subgroupShuffleXor(own, 1u);
+  return pair | subgroupShuffleXor(pair, 2u);
+}
+
+// i -> j when bonds[i, j]
+fn keep(at: Place, i: i32, j: i32) -> bool {
+  return true;
+}
+fn is_edge(at: Place, i: i32, j: i32) -> bool {
+  return j >= 0 && j < at.keys && keep(at, i, j);
+}
+
+fn score(at: Place, dot: f32, i: i32, j: i32) -> f32 {
+  return dot * 0.125;
+}
+
+struct Score {
+  // LOWEST where the edge has no weight.
+  value: f32,
+  // The score is NaN or +infinity, which reaches the row.
+  is_bad: bool,
+}
+fn checked_score(at: Place, dot_product: f32, i: i32, j: i32) -> Score {
+  let value = score(at, dot_product, i, j);
+  let bits = bitcast<u32>(value);
+  let special = (bits & INFINITY_BITS) == INFINITY_BITS;
+  return Score(select(value, LOWEST, special), special && bits != NEGATIVE_INFINITY_BITS);
+}
+// Is any component NaN or infinite? By bits, since WGSL may assume that there are none.
+fn is_bad(value: vec4<f32>) -> bool {
+  let exponent = vec4<u32>(INFINITY_BITS);
+  return any((bitcast<vec4<u32>>(value) & exponent) == exponent);
+}
+
+// Writes the row of position i: sums are the weighted values of some of its columns, total the sum of the weights,
+// both relative to exp(highest).
+fn store_row(
+  at: Place,
+  i: i32,
+  highest: f32,
+  total: f32,
+  poisoned: bool,
+  column: u32,
+  sums_0: vec4<f32>,
+  sums_1: vec4<f32>,
+  sums_2: vec4<f32>,
+  sums_3: vec4<f32>,
+) {
+  let row = u32(i - at.base);
+  // A sum past the range of f32 is told too.
+  let is_nan = poisoned || (bitcast<u32>(total) & INFINITY_BITS) == INFINITY_BITS;
+  let found = total > 0.0;
+  let row_lse = highest + log(select(1.0, total, found));
+  let share = select(0.0, 1.0 / total, found);
+  let nan = vec4<f32>(bitcast<f32>(shape.nan));
+  let row_start = at.out_start + row * shape.out_row;
+  out[row_start + column] = write_out(select(sums_0 * share, nan, is_nan));
+  out[row_start + column + 1u] = write_out(select(sums_1 * share, nan, is_nan));
+  out[row_start + column + 8u] = write_out(select(sums_2 * share, nan, is_nan));
+  out[row_start + column + 9u] = write_out(select(sums_3 * share, nan, is_nan));
+  if (column == 0u) {
+    let bits = select(NEGATIVE_INFINITY_BITS, bitcast<u32>(row_lse), found);
+    lse[at.lse_start + row * shape.lse_row] = select(bits, NAN_BITS, is_nan);
+  }
+}
+
+// ==== own_gather_merge_0: gather_merge, subgroup, schedule own, pass 1 ====
+
+// Four numbers of out: f32.
+alias OutQuad = vec4<f32>;
+fn read_out(x: OutQuad) -> vec4<f32> {
+  return x;
+}
+fn write_out(x: vec4<f32>) -> OutQuad {
+  return x;
+}
+
+// own_gather_merge_0: merges the parts of long rows that a gather kernel made.
+
+struct Shape {
+  queries: u32,
+  heads: u32,
+  lengths: u32,
+  out_offset: u32,
+  out_batch: u32,
+  out_head: u32,
+  lse_offset: u32,
+  lse_batch: u32,
+  lse_head: u32,
+  batch: u32,
+  repeats: u32,
+  long_count: u32,
+  long_rows: u32,
+  part_count: u32,
+  nan: u32,
+  out_row: u32,
+  lse_row: u32,
+}
+
+@group(0) @binding(0) var<uniform> shape: Shape;
+@group(0) @binding(4) var<storage, read_write> out: array<OutQuad>;
+@group(0) @binding(5) var<storage, read_write> lse: array<u32>;
+@group(0) @binding(7) var<storage, read> plan: array<u32>;
+@group(0) @binding(8) var<storage, read> parts: array<vec4<f32>>;
+
+// Scores below this count as none: their weight is exactly 0.
+const LOWEST = -3.4e38;
+const INFINITY_BITS = 0x7f800000u;
+const NEGATIVE_INFINITY_BITS = 0xff800000u;
+const NAN_BITS = 0x7fc00000u;
+
+// Of every thread: the highest score and poison, the weights, the weighted values.
+var<workgroup> tops: array<f32, 64>;
+var<workgroup> poisons: array<f32, 64>;
+var<workgroup> totals: array<f32, 64>;
+var<workgroup> sums: array<vec4<f32>, 64>;
+
+// Where a workgroup stands.
+struct Place {
+  batch: i32,
+  head: i32,
+  // This batch's own lengths, and the position of its first query row.
+  queries: i32,
+  keys: i32,
+  base: i32,
+  // Residue class of the query space, and the tile in it.
+  residue: i32,
+  tile: u32,
+  // Which part of the keys, of how many.
+  split: u32,
+  splits: u32,
+  // Where this head starts in each tensor.
+  out_start: u32,
+  lse_start: u32,
+}
+
+// Number of workgroups that have something to do.
+fn place_count() -> u32 {
+  return ((shape.queries + 0u) / 1u) * 1u * shape.heads * shape.batch;
+}
+
+fn find_place(number: u32) -> Place {
+  var at: Place;
+  let tiles = ((shape.queries + 0u) / 1u);
+  at.tile = number % tiles;
+  let line = number / tiles;
+  let head = line % shape.heads;
+  let batch = line / shape.heads;
+  at.split = 0u;
+  at.splits = 1u;
+  at.head = i32(head);
+  at.batch = i32(batch);
+  at.queries = i32(plan[shape.lengths + 2u * batch]);
+  at.keys = i32(plan[shape.lengths + 2u * batch + 1u]);
+  at.base = at.keys - at.queries;
+  at.out_start = shape.out_offset + batch * shape.out_batch + head * shape.out_head;
+  at.lse_start = shape.lse_offset + batch * shape.lse_batch + head * shape.lse_head;
+  return at;
+}
+
+@compute @workgroup_size(64)
+fn main(
+  @builtin(workgroup_id) group: vec3<u32>,
+  @builtin(num_workgroups) groups: vec3<u32>,
+  @builtin(local_invocation_index) thread: u32,
+) {
+  let number = group.x + group.y * groups.x;
+  if (number >= shape.repeats * shape.long_count) {
+    return;
+  }
+  // Of the long row its number, its first part, the number of parts.
+  let repeat = number / shape.long_count;
+  let entry = shape.long_rows + 3u * (number % shape.long_count);
+  let at = find_place(repeat * shape.queries + plan[entry]);
+  let i = at.base + i32(at.tile);
+  let first = (repeat * shape.part_count + plan[entry + 1u]) * 17u;
+  let count = plan[entry + 2u];
+  var top = LOWEST;
+  var poison = 0.0;
+  for (var n = thread; n < count; n += 64u) {
+    let found = parts[first + n * 17u + 16u];
+    top = max(top, found.x);
+    poison = max(poison, found.z);
+  }
+  tops[thread] = top;
+  poisons[thread] = poison;
+  workgroupBarrier();
+  for (var n = 0u; n < 64u; n++) {
+    top = max(top, tops[n]);
+    poison = max(poison, poisons[n]);
+  }
+  let column = thread % 16u;
+  var total = 0.0;
+  var sum = vec4<f32>();
+  for (var n = thread / 16u; n < count; n += 4u) {
+    let part = first + n * 17u;
+    let found = parts[part + 16u];
+    let weight = exp(found.x - top);
+    total += found.y * weight;
+    sum += parts[part + min(column, 15u)] * weight;
+  }
+  totals[thread] = total;
+  sums[thread] = sum;
+  workgroupBarrier();
+  if (thread >= 16u) {
+    return;
+  }
+  for (var n = thread + 16u; n < 64u; n += 16u) {
+    total += totals[n];
+    sum += sums[n];
+  }
+  store_row(at, i, top, total, poison != 0.0, thread, sum);
 }
 
 // Writes the row of position i: sums are the weighted values of some of its columns, total the sum of the weights,
