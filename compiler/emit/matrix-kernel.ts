@@ -1,7 +1,14 @@
 import type { TilePass } from '../ir/schedule.js';
 import { emitKeySwitch } from './key-places.js';
 import { commitTile, emitFetch, fetchTile, fetchVariables, stageQueries } from './matrix-loads.js';
-import { matrixLayout, type MatrixLayout, type MatrixTiling, type MatrixUnit } from './matrix-layout.js';
+import {
+  matrixLayout,
+  resultType,
+  syncOf,
+  type MatrixLayout,
+  type MatrixTiling,
+  type MatrixUnit,
+} from './matrix-layout.js';
 import { addValues, scoreTile } from './matrix-products.js';
 import { emitFinishScores, updateSoftmax } from './matrix-softmax.js';
 import { storeParts, storeRows } from './matrix-store.js';
@@ -167,7 +174,7 @@ function emitMain(
       let at = find_place(number);
       ${hasTile}
       // This subgroup's rows start at first_row and its scratch space at own; the lane shares row y with others, as x.
-      let subgroup = thread / ${lanes}u;
+      let subgroup = subgroupBroadcastFirst(thread / ${lanes}u);
       let first_row = subgroup * ${blocks * m}u;
       let own = subgroup * ${layout.scratch}u;
       let y = lane % ${m}u;
@@ -228,11 +235,4 @@ function chunks(shader: Shader, layout: MatrixLayout, body: readonly string[]): 
       ${start}
       ${body}
     }`;
-}
-
-export const resultType = ({ m, n }: MatrixUnit): string => `subgroup_matrix_result<f32, ${n}, ${m}>`;
-
-/** What stands between lanes of a subgroup writing to scratch space and others reading it. */
-export function syncOf(layout: MatrixLayout): { readonly sync: string } {
-  return { sync: layout.lone ? '' : 'workgroupBarrier();' };
 }

@@ -87,7 +87,8 @@ export function matrixLayout(target: Target, unit: MatrixUnit, tiling: MatrixTil
     scoreStride,
     weightStride: chunk / 8 + 1,
     valuesAt,
-    staged: valuesAt + keys * (valuePieces + 1),
+    // A subgroup's queries pass through it too.
+    staged: Math.max(valuesAt + keys * (valuePieces + 1), blocks * m * (keyPieces + 1)),
     scratch: m * scoreStride,
     sharers,
     pairs: chunk / 8 / sharers,
@@ -99,4 +100,11 @@ export function matrixLayout(target: Target, unit: MatrixUnit, tiling: MatrixTil
 /** Bytes of workgroup memory. */
 export function matrixBytes(layout: MatrixLayout): number {
   return 16 * (layout.staged + layout.subgroups * layout.scratch) + 4 * layout.keys + 16;
+}
+
+export const resultType = ({ m, n }: MatrixUnit): string => `subgroup_matrix_result<f32, ${n}, ${m}>`;
+
+/** What stands between lanes of a subgroup writing to scratch space and others reading it. */
+export function syncOf(layout: MatrixLayout): { readonly sync: string } {
+  return { sync: layout.lone ? '' : 'workgroupBarrier();' };
 }

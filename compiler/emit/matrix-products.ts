@@ -1,5 +1,4 @@
-import { resultType } from './matrix-kernel.js';
-import type { MatrixLayout } from './matrix-layout.js';
+import { resultType, type MatrixLayout } from './matrix-layout.js';
 import { lines, wgsl } from './wgsl.js';
 
 /** The two products of a tile. */

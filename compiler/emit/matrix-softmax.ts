@@ -1,6 +1,5 @@
-import { resultType, syncOf } from './matrix-kernel.js';
 import { loadWeights } from './matrix-products.js';
-import type { MatrixLayout } from './matrix-layout.js';
+import { resultType, syncOf, type MatrixLayout } from './matrix-layout.js';
 import { lines, wgsl } from './wgsl.js';
 
 /** Online softmax of a block of scores: matrices → scratch space → lanes → scratch space → matrices. */

@@ -1,6 +1,5 @@
-import { syncOf } from './matrix-kernel.js';
 import { overSharers } from './matrix-softmax.js';
-import type { MatrixLayout } from './matrix-layout.js';
+import { syncOf, type MatrixLayout } from './matrix-layout.js';
 import type { Shader } from './shader.js';
 import { lines, wgsl } from './wgsl.js';
 

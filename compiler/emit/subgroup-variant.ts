@@ -18,7 +18,7 @@ export function emitSubgroupVariant(
   schedule: Schedule,
   target: Target,
 ): Variant | undefined {
-  const tiling = subgroupTiling(target.dim, target.valueDim);
+  const tiling = subgroupTiling();
   let memory = portable.limits.maxComputeWorkgroupStorageSize;
   const replaced = portable.kernels.map((kernel): Kernel => {
     const pass = kernel.pass === undefined ? undefined : schedule.passes[kernel.pass];

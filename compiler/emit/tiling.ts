@@ -18,27 +18,23 @@ export const PREFILL_ROWS = 64;
 export const DECODE_ROWS = 16;
 
 /**
- * Rows and keys of a thread. Each vec4 that is read from workgroup memory serves as many products as there are on the
- * other side: 8 × 8 reads 16 of them for 256 multiply-adds, 4 × 4 reads 8 for 64. Scores and results of a thread are held
- * in registers, owned · (64 + valueDim) / lanes numbers: wide values leave room for fewer rows.
+ * Rows and keys of a thread: 4 × 4. 8 × 8 reads less from workgroup memory, but takes registers that are not there: on
+ * one H200 it was slower, 13.6 ms for 12.3, and three times so with the queries staged once.
  */
-function share(valueDim: number): Pick<Tiling, 'owned' | 'lanes'> {
-  if (valueDim <= 64) return { owned: 8, lanes: 8 };
-  return valueDim <= 128 ? { owned: 8, lanes: 16 } : { owned: 4, lanes: 16 };
-}
+const SHARE: Pick<Tiling, 'owned' | 'lanes'> = { owned: 4, lanes: 16 };
 
 /** Within 16 KiB of workgroup memory. */
-export function portableTiling(valueDim: number): Tiling {
-  return { rows: PREFILL_ROWS, ...share(valueDim), chunk: 4, keepQueries: false, subgroups: false };
+export function portableTiling(): Tiling {
+  return { rows: PREFILL_ROWS, ...SHARE, chunk: 4, keepQueries: false, subgroups: false };
 }
 
-/** Within 32 KiB, where the queries of head sizes to 64 fit beside the keys. */
-export function subgroupTiling(dim: number, valueDim: number): Tiling {
+/** The same, with what a row's threads must know of each other exchanged within subgroups. */
+export function subgroupTiling(): Tiling {
   return {
     rows: PREFILL_ROWS,
-    ...share(valueDim),
-    chunk: dim % 32 === 0 ? 8 : 4,
-    keepQueries: dim <= 64,
+    ...SHARE,
+    chunk: 4,
+    keepQueries: false,
     subgroups: true,
   };
 }

@@ -71,7 +71,7 @@ export function emitVariant(schedule: Schedule, index: number, info: EmitInfo): 
     add('tiles', n, PREFILL_ROWS, (name) =>
       emitTileKernel(target, pass, {
         name,
-        tiling: portableTiling(target.valueDim),
+        tiling: portableTiling(),
         split: false,
         ...common,
       }),
