@@ -1,3 +1,4 @@
+import { planGather, type GatherPlan } from '../../compiler/ir/gather-plan.js';
 import { planPass } from '../../compiler/ir/plan.js';
 import type { PassPlan } from '../../compiler/ir/schedule.js';
 import { DEGREE } from '../tools/model-tables.js';
@@ -21,16 +22,23 @@ interface Planned {
   readonly where: string;
 }
 
-const bytesOf = (p: PassPlan): number =>
+const bytesOf = (p: PassPlan | GatherPlan): number =>
+  'longRows' in p ? 4 * (p.parts.length + (p.order?.length ?? 0) + p.longRows.length) : bytesOfTiles(p);
+
+const bytesOfTiles = (p: PassPlan): number =>
   p.offsets.byteLength +
   p.runs.byteLength +
   p.lists.reduce((sum, l) => sum + l.offsets.byteLength + l.values.byteLength, 0);
 
-/** Plans every tile pass of the schedule in use, as the runtime does before a run. */
+/** Plans every pass of the schedule in use, as the runtime does before a run. */
 function plan({ schedule, shape, inputs }: Subject): Planned {
   const tiles = schedule.passes.filter((p) => p.kind === 'tiles');
   const all = Array.from({ length: WARM_UP + RUNS }, () =>
-    timed(() => tiles.map((p) => planPass(p, shape, inputs))),
+    timed(() =>
+      schedule.passes.map((p) =>
+        p.kind === 'tiles' ? planPass(p, shape, inputs) : planGather(p, shape, inputs),
+      ),
+    ),
   );
   const plans = all[0].value;
   const host = tiles.some((p) => p.plan === 'host');
@@ -38,8 +46,8 @@ function plan({ schedule, shape, inputs }: Subject): Planned {
     first: all[0],
     time: medianTime(all.slice(WARM_UP)),
     bytes: plans.reduce((sum, p) => sum + bytesOf(p), 0),
-    steps: plans.reduce((sum, p) => sum + p.steps, 0),
-    where: tiles.length === 0 ? 'gather, none' : host ? 'host' : 'kernel',
+    steps: plans.reduce((sum, p) => sum + ('steps' in p ? p.steps : 0), 0),
+    where: tiles.length === 0 ? 'gather, host' : host ? 'host' : 'kernel',
   };
 }
 
@@ -86,6 +94,7 @@ export function growthTimes(): string {
     'documents_causal',
     'shared_prefix_causal',
     'global_sliding',
+    'graph',
     'graph_blocks',
   ];
   const rows = subjects.map((pattern) => {
@@ -96,13 +105,13 @@ export function growthTimes(): string {
       `${c.file}: ${pattern}`,
       ...times.map((t) => milliseconds(t.time.cpu)),
       (times[2].time.cpu / times[0].time.cpu).toFixed(1),
-      (times[2].steps / times[0].steps).toFixed(1),
+      times[0].steps === 0 ? '–' : (times[2].steps / times[0].steps).toFixed(1),
       megabytes(times[2].bytes),
     ];
   });
   return table(
     `Planning from tables, 1 head: CPU ms, median of ${RUNS}; linear is a growth of 4.0 from first to last ` +
-      `(graphs on tokens are gathered as they are and need no plan; graph_blocks has degree ${DEGREE})`,
+      `(of graphs the long rows are divided; both have degree ${DEGREE})`,
     [
       [
         'pattern',
