@@ -1,5 +1,4 @@
 import { loopBounds, rowLanes, rowOf, scoresOf, statistic, type Layout } from './layout.js';
-import { rowStart } from './place.js';
 import type { Shader } from './shader.js';
 import { lines, wgsl } from './wgsl.js';
 
@@ -84,34 +83,14 @@ export function emitBegin(layout: Layout): string {
 }
 
 export function emitAttend(shader: Shader, layout: Layout): string {
-  const { blocks, chunks, keepQueries } = layout;
   const { four } = loopBounds(shader, layout);
-  const { parameter, argument } = rowLanes(layout);
+  const { parameter } = rowLanes(layout);
   return wgsl`
     // One tile of keys: online softmax of the query tile's scores, and their weighted values (FlashAttention).
     fn attend_tile(at: Place, segment: u32, tile: i32, is_partial: bool${parameter && `, ${parameter}`}) {
       place_keys(at, segment, tile);
       ${lines(layout.owned * layout.quads, (n) => `scores[${n}] = vec4<f32>();`)}
-      for (var chunk = 0u; chunk < ${chunks}u; chunk++) {
-        workgroupBarrier();
-        ${keepQueries ? '' : 'load_queries(at, chunk);'}
-        load_keys(at, chunk);
-        workgroupBarrier();
-        score_tile(${keepQueries ? 'chunk' : ''});
-      }
-      finish_scores(at, segment, is_partial);
-      update_softmax(${argument});
-      for (var part = 0u; part < ${four}; part++) {
-        ${lines(
-          blocks,
-          (n) => wgsl`
-          workgroupBarrier();
-          ${n === 0 ? 'store_weights(part);' : ''}
-          load_values(at, part, ${16 * n}u);
-          workgroupBarrier();
-          add_values_${n}();`,
-        )}
-      }
+      ${layout.prefetch ? fetchingAhead(layout, four) : fetchingInTurn(layout, four)}
       if (workgroupUniformLoad(&flagged) != 0u) {
         poison_rows();
         workgroupBarrier();
@@ -121,99 +100,74 @@ export function emitAttend(shader: Shader, layout: Layout): string {
     }`;
 }
 
-/** Staging of keys and values: positions, rows of any index space, NaN and infinity kept out. */
-export function emitLoads(shader: Shader, layout: Layout): readonly string[] {
-  /** `body` for each of `words` elements of the staging space. */
-  const load = (words: number, body: (element: string) => string): string => {
-    if (words === layout.threads) return body('lane');
-    return words < layout.threads
-      ? wgsl`
-        if (lane < ${words}u) {
-          ${body('lane')}
-        }`
-      : wgsl`
-        for (var n = lane; n < ${words}u; n += ${layout.threads}u) {
-          ${body('n')}
-        }`;
-  };
-  const { chunk, lanes, keepQueries } = layout;
-  const shift = Math.log2(chunk);
-  const padded = layout.width % chunk !== 0;
-  const inHead = (column: string): string => (padded ? ` && ${column} < ${layout.width}u` : '');
-  const valuesPadded = layout.valueWidth % 16 !== 0;
-  const word = (row: string): string => `${row} >> 5u`;
-  const bit = (row: string): string => `1u << (${row} & 31u)`;
-  return [
-    wgsl`
-    // Is any component NaN or infinite? By bits, since WGSL may assume that there are none.
-    fn is_bad(value: vec4<f32>) -> bool {
-      let exponent = vec4<u32>(INFINITY_BITS);
-      return any((bitcast<vec4<u32>>(value) & exponent) == exponent);
-    }`,
-    wgsl`
-    // Stages ${4 * chunk} columns of the queries; a bad one becomes 0, and its row is marked.
-    fn load_queries(at: Place, chunk: u32) {
-      ${load(chunk * layout.rows, (n) => {
-        return wgsl`
-          let row = ${n} >> ${shift}u;
-          let part = ${n} & ${chunk - 1}u;
-          let i = query_positions[row];
-          let column = ${chunk}u * chunk + part;
-          var value = vec4<f32>();
-          if (i >= 0${inHead('column')}) {
-            value = read_quad(${shader.bind('q')}[${rowStart(shader, 'q', 'u32(i - at.base)')} + column]);
-          }
-          if (is_bad(value)) {
-            value = vec4<f32>();
-            atomicOr(&bad_queries[${word('row')}], ${bit('row')});
-            flagged = 1u;
-          }
-          staged[${layout.queryStride}u * ${keepQueries ? 'column' : 'part'} + row] = value;`;
-      })}
-    }`,
-    wgsl`
-    // Stages ${4 * chunk} columns of the keys; a bad one becomes 0, and the key is marked.
-    fn load_keys(at: Place, chunk: u32) {
-      ${load(chunk * 64, (n) => {
-        return wgsl`
-          let key = ${n} >> ${shift}u;
-          let part = ${n} & ${chunk - 1}u;
-          let j = key_positions[key];
-          let column = ${chunk}u * chunk + part;
-          var value = vec4<f32>();
-          if (j >= 0${inHead('column')}) {
-            value = read_quad(${shader.bind('k')}[${rowStart(shader, 'k', 'u32(j)')} + column]);
-          }
-          if (is_bad(value)) {
-            value = vec4<f32>();
-            atomicOr(&bad_keys[${word('key')}], ${bit('key')});
-            flagged = 1u;
-          }
-          staged[KEYS_AT + ${layout.keyStride}u * part + key] = value;`;
-      })}
-    }`,
-    wgsl`
-    // Stages 64 columns of the values of 16 keys, in the order of 4 g + c: ${lanes === 16 ? '4 part + g + 16 c' : '4 (part & 1) + g + 32 (part >> 1) + 8 c'}.
-    fn load_values(at: Place, part: u32, first_column: u32) {
-      ${load(256, (n) => {
-        return wgsl`
-          let slot = ${n} >> 4u;
-          let key = ${lanes === 16 ? '4u * part' : '4u * (part & 1u) + 32u * (part >> 1u)'} + (slot >> 2u) + ${lanes}u * (slot & 3u);
-          let j = key_positions[key];
-          let column = first_column + (${n} & 15u);
-          var value = vec4<f32>();
-          if (j >= 0${valuesPadded ? ` && column < ${layout.valueWidth}u` : ''}) {
-            value = read_quad(${shader.bind('v')}[${rowStart(shader, 'v', 'u32(j)')} + column]);
-          }
-          if (is_bad(value)) {
-            value = vec4<f32>();
-            atomicOr(&bad_keys[${word('key')}], ${bit('key')});
-            flagged = 1u;
-          }
-          staged[VALUES_AT + ${n}] = value;`;
-      })}
-    }`,
-  ];
+/** Products and softmax of a tile: what is to be staged is read from the tensors when its turn has come. */
+function fetchingInTurn(layout: Layout, four: string): string {
+  const { blocks, chunks, keepQueries } = layout;
+  return wgsl`
+    for (var chunk = 0u; chunk < ${chunks}u; chunk++) {
+      workgroupBarrier();
+      ${keepQueries ? '' : 'load_queries(at, chunk);'}
+      load_keys(at, chunk);
+      workgroupBarrier();
+      score_tile(${keepQueries ? 'chunk' : ''});
+    }
+    finish_scores(at, segment, is_partial);
+    update_softmax(${rowLanes(layout).argument});
+    for (var part = 0u; part < ${four}; part++) {
+      ${lines(
+        blocks,
+        (n) => wgsl`
+        workgroupBarrier();
+        ${n === 0 ? 'store_weights(part);' : ''}
+        load_values(at, part, ${16 * n}u);
+        workgroupBarrier();
+        add_values_${n}();`,
+      )}
+    }`;
+}
+
+/** The same, but it is read while there is still work to do on what was staged before. */
+function fetchingAhead(layout: Layout, four: string): string {
+  const { blocks, chunks, keepQueries } = layout;
+  const fetch = (chunk: string): string => wgsl`
+    ${keepQueries ? '' : `fetch_queries(at, ${chunk});`}
+    fetch_keys(at, ${chunk});`;
+  return wgsl`
+    workgroupBarrier();
+    ${fetch('0u')}
+    for (var chunk = 0u; chunk < ${chunks}u; chunk++) {
+      ${keepQueries ? '' : 'stage_queries();'}
+      stage_keys();
+      workgroupBarrier();
+      if (chunk + 1u < ${chunks}u) {
+        ${fetch('chunk + 1u')}
+      } else {
+        fetch_values(at, 0u, 0u);
+      }
+      score_tile(${keepQueries ? 'chunk' : ''});
+      workgroupBarrier();
+    }
+    finish_scores(at, segment, is_partial);
+    update_softmax(${rowLanes(layout).argument});
+    for (var part = 0u; part < ${four}; part++) {
+      ${lines(
+        blocks,
+        (n) => wgsl`
+        ${n === 0 ? 'store_weights(part);' : ''}
+        stage_values(part);
+        workgroupBarrier();
+        ${
+          n + 1 < blocks
+            ? `fetch_values(at, part, ${16 * (n + 1)}u);`
+            : wgsl`
+              if (part + 1u < ${four}) {
+                fetch_values(at, part + 1u, 0u);
+              }`
+        }
+        add_values_${n}();
+        workgroupBarrier();`,
+      )}
+    }`;
 }
 
 const range = (count: number): readonly number[] => Array.from({ length: count }, (_, n) => n);

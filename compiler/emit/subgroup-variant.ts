@@ -4,7 +4,7 @@ import { emitGatherKernel } from './gather-kernel.js';
 import { GATHER_DIRECTIVES } from './gather-subgroup.js';
 import type { Target } from './target.js';
 import { emitTileKernel } from './tile-kernel.js';
-import { subgroupTiling } from './tiling.js';
+import { subgroupTiling, type Tiling } from './tiling.js';
 
 /** Kernels that use subgroups ask for this. */
 export const SUBGROUP_DIRECTIVES = 'enable subgroups;';
@@ -17,8 +17,8 @@ export function emitSubgroupVariant(
   portable: Variant,
   schedule: Schedule,
   target: Target,
+  tiling: Tiling = subgroupTiling(),
 ): Variant | undefined {
-  const tiling = subgroupTiling();
   let memory = portable.limits.maxComputeWorkgroupStorageSize;
   const replaced = portable.kernels.map((kernel): Kernel => {
     const pass = kernel.pass === undefined ? undefined : schedule.passes[kernel.pass];

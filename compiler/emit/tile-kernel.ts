@@ -1,9 +1,10 @@
 import type { TilePass } from '../ir/schedule.js';
-import { eachRow, emitAttend, emitBegin, emitLoads, emitProducts, emitState } from './attend.js';
+import { eachRow, emitAttend, emitBegin, emitProducts, emitState } from './attend.js';
 import { layoutOf, rowLanes, workgroupBytes, type Layout } from './layout.js';
 import { emitPlace, mainStart } from './place.js';
 import { emitScores } from './scores.js';
 import { createShader, type Shader } from './shader.js';
+import { emitLoads } from './stage.js';
 import { emitSoftmax } from './softmax.js';
 import { emitSpace, keySpaceNames, QUERY_SPACE } from './spaces.js';
 import { emitReadBefore, emitStore, SPECIAL_VALUES } from './store.js';

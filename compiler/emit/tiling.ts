@@ -9,6 +9,8 @@ export interface Tiling {
   readonly chunk: 4 | 8;
   /** Stage the queries once, instead of once for each tile of keys. */
   readonly keepQueries: boolean;
+  /** Fetch what is staged next into registers, while computing on what is staged. */
+  readonly prefetch: boolean;
   /** Exchange within subgroups what the threads of a row must know of each other. */
   readonly subgroups: boolean;
 }
@@ -25,7 +27,7 @@ const SHARE: Pick<Tiling, 'owned' | 'lanes'> = { owned: 4, lanes: 16 };
 
 /** Within 16 KiB of workgroup memory. */
 export function portableTiling(): Tiling {
-  return { rows: PREFILL_ROWS, ...SHARE, chunk: 4, keepQueries: false, subgroups: false };
+  return { rows: PREFILL_ROWS, ...SHARE, chunk: 4, keepQueries: false, prefetch: false, subgroups: false };
 }
 
 /** The same, with what a row's threads must know of each other exchanged within subgroups. */
@@ -35,6 +37,7 @@ export function subgroupTiling(): Tiling {
     ...SHARE,
     chunk: 4,
     keepQueries: false,
+    prefetch: true,
     subgroups: true,
   };
 }
@@ -46,5 +49,6 @@ export const DECODE_TILING: Tiling = {
   lanes: 16,
   chunk: 4,
   keepQueries: false,
+  prefetch: false,
   subgroups: false,
 };

@@ -22,7 +22,8 @@ export interface EmitInfo {
   readonly pattern: Pattern;
 }
 
-function targetOf({ dim, valueDim, pattern }: EmitInfo): Target {
+/** What kernels are printed for. */
+export function targetOf({ dim, valueDim, pattern }: EmitInfo): Target {
   const { inputs, parameters, score, mix, grid, align } = pattern;
   return { dim, valueDim, inputs, parameters, score, mix, axes: grid?.length ?? 0, align };
 }

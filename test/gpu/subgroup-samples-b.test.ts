@@ -1,0 +1,3 @@
+import { testSubgroupSamples } from './subgroup-samples.js';
+
+testSubgroupSamples(1);
