@@ -1,25 +1,51 @@
-import type { TilePass } from '../ir/schedule.js';
+import type { Space, TilePass } from '../ir/schedule.js';
 import { keySpaceNames } from './spaces.js';
 import { lines, wgsl } from './wgsl.js';
 
+/** Positions of a tile's keys, for kernels whose threads need them one by one. */
+
+/** Are the space's positions evenly spaced? Then a tile needs no divisions and no branches for each of its keys. */
+const isAffine = (space: Space): boolean =>
+  space.kind === 'line' && /^(rows|lattice|interval)/.test(space.name);
+
+/** A function's body with one case for each segment. */
+function overSegments(pass: TilePass, one: (n: number) => string): string {
+  const last = pass.segments.length - 1;
+  if (last < 0) return 'return -1;';
+  if (last === 0) return one(0);
+  return wgsl`
+    switch segment {
+      ${lines(last, (n) => `case ${n}u: {\n  ${one(n).replaceAll('\n', '\n  ')}\n}`)}
+      default: {
+        ${one(last)}
+      }
+    }`;
+}
+
 /** `key_position(at, segment, tile, r)`: the position of key r of a segment's tile, -1 where there is none. */
 export function emitKeySwitch(pass: TilePass): string {
-  const call = (n: number): string => `${keySpaceNames(n).position}(at, tile, r)`;
-  const count = pass.segments.length;
-  const body =
-    count === 0
-      ? 'return -1;'
-      : count === 1
-        ? `return ${call(0)};`
-        : wgsl`
-          switch segment {
-            ${lines(count - 1, (n) => `case ${n}u: {\n  return ${call(n)};\n}`)}
-            default: {
-              return ${call(count - 1)};
-            }
-          }`;
   return wgsl`
     fn key_position(at: Place, segment: u32, tile: i32, r: i32) -> i32 {
-      ${body}
+      ${overSegments(pass, (n) => `return ${keySpaceNames(n).position}(at, tile, r);`)}
+    }`;
+}
+
+/** Are all the pass's keys evenly spaced? Then `key_line` serves. */
+export const hasKeyLines = (pass: TilePass): boolean =>
+  pass.segments.length > 0 && pass.segments.every((s) => isAffine(s.space));
+
+/** `key_line(at, segment, tile)`: three numbers that give the positions of all of a tile's keys. */
+export function emitKeyLines(pass: TilePass): string {
+  const one = (n: number): string => {
+    const { at, size } = keySpaceNames(n);
+    return wgsl`
+      let a = ${at}(at, first);
+      return vec3<i32>(a, ${at}(at, first + 1) - a, ${size}(at) - first);`;
+  };
+  return wgsl`
+    // From a tile's first key on: its position, the step to the next, and how many keys there are.
+    fn key_line(at: Place, segment: u32, tile: i32) -> vec3<i32> {
+      let first = tile * 64;
+      ${overSegments(pass, one)}
     }`;
 }

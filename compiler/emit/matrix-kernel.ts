@@ -1,5 +1,5 @@
 import type { TilePass } from '../ir/schedule.js';
-import { emitKeySwitch } from './key-places.js';
+import { emitKeyLines, emitKeySwitch, hasKeyLines } from './key-places.js';
 import { commitTile, emitFetch, fetchTile, fetchVariables, stageQueries } from './matrix-loads.js';
 import {
   matrixLayout,
@@ -69,7 +69,7 @@ export function emitMatrixKernel(
     ...visit.functions,
     ...emitSpace(shader, target, pass.queries, QUERY_SPACE, layout.rows),
     ...pass.segments.flatMap((s, n) => emitSpace(shader, target, s.space, keySpaceNames(n), 64)),
-    emitKeySwitch(pass),
+    hasKeyLines(pass) ? emitKeyLines(pass) : emitKeySwitch(pass),
     ...emitFetch(shader, layout),
     ...emitKeep(shader, target, pass.segments),
     ...(target.score ? [scoreFunction(shader, target)] : []),
@@ -151,13 +151,16 @@ function emitMain(
         }`;
   const each = (line: (b: number) => string): readonly string[] => lines(blocks, line);
   const { sync } = syncOf(layout);
+  const affine = hasKeyLines(pass);
+  const line = affine ? 'line = key_line(at, next.segment, next.tile);' : '';
   const advance =
     parts === 1
-      ? `next = ${visit.next};`
+      ? `next = ${visit.next};\n${line}`
       : wgsl`
         part = (part + 1u) % ${parts}u;
         if (part == 0u) {
           next = ${visit.next};
+          ${line}
         }`;
   return wgsl`
     @compute @workgroup_size(${layout.threads})
@@ -197,11 +200,12 @@ function emitMain(
         )}
         ${visit.begin}
         var next = ${visit.next};
+        ${affine ? `var ${line}` : ''}
         ${parts === 1 ? '' : 'var part = 0u;'}
-        ${layout.prefetch ? [fetchVariables(layout), fetchTile(shader, layout)] : ''}
+        ${layout.prefetch ? [fetchVariables(layout), fetchTile(layout, affine)] : ''}
         while (next.kind != NO_PAIR) {
           workgroupBarrier();
-          ${commitTile(shader, layout)}
+          ${commitTile(layout, affine)}
           workgroupBarrier();
           let segment = next.segment;
           let is_partial = next.kind == SOME_PAIRS;
@@ -210,7 +214,7 @@ function emitMain(
             layout.prefetch
               ? wgsl`
                 if (next.kind != NO_PAIR) {
-                  ${fetchTile(shader, layout)}
+                  ${fetchTile(layout, affine)}
                 }`
               : ''
           }

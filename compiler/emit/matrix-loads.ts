@@ -101,7 +101,11 @@ function positions(layout: MatrixLayout, line: (n: number, r: string) => string)
 }
 
 /** Statements that read the keys and values of `next` into registers. */
-export function fetchTile(_shader: Shader, layout: MatrixLayout): string {
+export function fetchTile(layout: MatrixLayout, affine: boolean): string {
+  const position = (r: string): string =>
+    affine
+      ? `select(-1, line.x + line.y * i32(${r}), i32(${r}) < line.z)`
+      : `key_position(at, next.segment, next.tile, i32(${r}))`;
   const same = layout.keyPieces === layout.valuePieces;
   const values = copiesOf(layout, 'value');
   const one = (copy: Copy, n: number): string => {
@@ -109,7 +113,7 @@ export function fetchTile(_shader: Shader, layout: MatrixLayout): string {
       `${to} = load_${name}(at, j, (${copy.number}) % ${copy.pieces}u);`;
     const kind = copy.name.startsWith('key') ? 'key' : 'value';
     const body = wgsl`
-      let j = key_position(at, next.segment, next.tile, i32((${copy.number}) / ${copy.pieces}u${partOffset(layout)}));
+      let j = ${position(`(${copy.number}) / ${copy.pieces}u${partOffset(layout)}`)};
       ${call(kind, copy.name)}
       ${kind === 'key' && same ? call('value', values[n].name) : ''}`;
     return copy.guard
@@ -123,13 +127,13 @@ export function fetchTile(_shader: Shader, layout: MatrixLayout): string {
         }`;
   };
   return wgsl`
-    ${positions(layout, (n, r) => `position_${n} = key_position(at, next.segment, next.tile, i32(${r}${partOffset(layout)}));`)}
+    ${positions(layout, (n, r) => `position_${n} = ${position(`${r}${partOffset(layout)}`)};`)}
     ${copiesOf(layout, 'key').map(one)}
     ${same ? '' : values.map(one)}`;
 }
 
 /** Statements that put the fetched keys and values into workgroup memory. */
-export function commitTile(shader: Shader, layout: MatrixLayout): string {
+export function commitTile(layout: MatrixLayout, affine: boolean): string {
   const clear = wgsl`
     if (careful) {
       if (thread < 2u) {
@@ -154,7 +158,7 @@ export function commitTile(shader: Shader, layout: MatrixLayout): string {
     return copy.guard ? `if (${copy.guard}) {\n  ${line}\n}` : line;
   };
   return wgsl`
-    ${layout.prefetch ? '' : [fetchVariables(layout), fetchTile(shader, layout)]}
+    ${layout.prefetch ? '' : [fetchVariables(layout), fetchTile(layout, affine)]}
     ${clear}
     ${positions(layout, (n, r) => `key_positions[${r}] = position_${n};`)}
     ${copiesOf(layout, 'key').map(write)}
