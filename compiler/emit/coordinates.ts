@@ -17,6 +17,29 @@ export function coordinateLets(shader: Shader, target: Target, roots: readonly E
     });
 }
 
+/** Do the expressions mention grid coordinates, and few enough of them for a vec4? */
+export const usesPlaces = (target: Target, roots: readonly Expr[]): boolean =>
+  target.axes <= 4 && [...variablesOf(roots)].some((name) => /^[ij]\.\d+$/.test(name));
+
+/** `grid_place(position)`: all coordinates, for kernels that find them once for each row and key. */
+export function emitGridPlace(shader: Shader, target: Target): string {
+  const all = Array.from({ length: 4 }, (_, n) =>
+    n < target.axes ? coordinate(shader, target.axes, n, 'position') : '0',
+  );
+  return wgsl`
+    // The grid coordinates of a position.
+    fn grid_place(position: i32) -> vec4<i32> {
+      return vec4<i32>(${all.join(', ')});
+    }`;
+}
+
+/** `let i_0 = …` out of `i_place` and `j_place`, as `grid_place` gives them. */
+export const placeLets = (roots: readonly Expr[]): readonly string[] =>
+  [...variablesOf(roots)]
+    .filter((name) => /^[ij]\.\d+$/.test(name))
+    .sort()
+    .map((name) => `let ${name.replace('.', '_')} = ${name[0]}_place.${'xyzw'[Number(name.slice(2))]};`);
+
 function coordinate(shader: Shader, axes: number, axis: number, position: string): string {
   const name = shader.helper(`grid_coordinate_${axis}`, () => {
     const later = Array.from({ length: axes - axis - 1 }, (_, n) => gridSize(shader, axis + 1 + n));

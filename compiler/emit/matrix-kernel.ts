@@ -1,4 +1,5 @@
 import type { TilePass } from '../ir/schedule.js';
+import { emitGridPlace, usesPlaces } from './coordinates.js';
 import { emitKeyLines, emitKeySwitch, hasKeyLines } from './key-places.js';
 import { commitTile, emitFetch, fetchTile, fetchVariables, stageQueries } from './matrix-loads.js';
 import {
@@ -56,14 +57,18 @@ export function emitMatrixKernel(
   const shader = createShader({ types: { q: HALVES, k: HALVES, v: HALVES } });
   const layout = matrixLayout(target, options.unit, options.tiling);
   const { split, merge } = options;
+  const places = usesPlaces(
+    target,
+    pass.segments.map((s) => s.keep),
+  );
   const tensors = split ? (['q', 'k', 'v'] as const) : (['q', 'k', 'v', 'out', 'lse'] as const);
   const place = emitPlace(shader, target, { by: 'tiles', rows: layout.rows, split, tensors });
   const visit = emitVisit(shader, target, pass, split, layout.rows);
-  const main = emitMain(shader, target, pass, options, layout, visit);
+  const main = emitMain(shader, target, pass, options, layout, visit, places);
   const body = [
     SPECIAL_VALUES,
     constants(target),
-    memory(layout),
+    memory(layout, places),
     ...place,
     main,
     ...visit.functions,
@@ -71,9 +76,10 @@ export function emitMatrixKernel(
     ...pass.segments.flatMap((s, n) => emitSpace(shader, target, s.space, keySpaceNames(n), 64)),
     hasKeyLines(pass) ? emitKeyLines(pass) : emitKeySwitch(pass),
     ...emitFetch(shader, layout),
-    ...emitKeep(shader, target, pass.segments),
+    ...emitKeep(shader, target, pass.segments, places),
+    places ? emitGridPlace(shader, target) : '',
     ...(target.score ? [scoreFunction(shader, target)] : []),
-    emitFinishScores(target.score !== undefined),
+    emitFinishScores(target.score !== undefined, places),
     ...(split
       ? []
       : [
@@ -116,7 +122,7 @@ function constants(target: Target): string {
     const SLACK = 8.0;`;
 }
 
-function memory(layout: MatrixLayout): string {
+function memory(layout: MatrixLayout, places: boolean): string {
   return wgsl`
     // Keys and then values of the present tile, in pieces of 16 bytes.
     const VALUES_AT = ${layout.valuesAt}u;
@@ -125,6 +131,7 @@ function memory(layout: MatrixLayout): string {
     var<workgroup> scratch: array<vec4<u32>, ${layout.subgroups * layout.scratch}>;
     // Positions of the keys; -1 where there is none.
     var<workgroup> key_positions: array<i32, ${layout.keys}>;
+    ${places ? `// Their grid coordinates.\nvar<workgroup> key_places: array<vec4<i32>, ${layout.keys}>;` : ''}
     // 0 and 1: keys with NaN or infinity in their values, as bits. RESCALE, CARE: 1 where results must be rescaled, or
     // everything done again with care. (Each variable takes a multiple of 16 bytes, since matrices must be aligned.)
     const RESCALE = 2u;
@@ -139,6 +146,7 @@ function emitMain(
   options: MatrixKernelOptions,
   layout: MatrixLayout,
   visit: { readonly begin: string; readonly next: string },
+  places: boolean,
 ): string {
   const { lanes, m, blocks, rows, parts } = layout;
   const hasTile =
@@ -183,6 +191,7 @@ function emitMain(
       let y = lane % ${m}u;
       let x = lane / ${m}u;
       ${each((b) => `let i_${b} = query_position(at, i32(at.tile), i32(first_row + ${b * m}u + y));`)}
+      ${places ? each((b) => `let i_place_${b} = grid_place(i_${b});`) : ''}
       ${stageQueries(shader, layout)}
       if (thread == 0u) {
         atomicStore(&flags[CARE], 0u);
@@ -205,7 +214,7 @@ function emitMain(
         ${layout.prefetch ? [fetchVariables(layout), fetchTile(layout, affine)] : ''}
         while (next.kind != NO_PAIR) {
           workgroupBarrier();
-          ${commitTile(layout, affine)}
+          ${commitTile(layout, affine, places)}
           workgroupBarrier();
           let segment = next.segment;
           let is_partial = next.kind == SOME_PAIRS;
@@ -218,7 +227,7 @@ function emitMain(
                 }`
               : ''
           }
-          ${chunks(shader, layout, [scoreTile(layout), ...each((b) => updateSoftmax(layout, b, target.score !== undefined)), addValues(layout)])}
+          ${chunks(shader, layout, [scoreTile(layout), ...each((b) => updateSoftmax(layout, b, target.score !== undefined, places)), addValues(layout)])}
         }
         ${sync}
         ${options.split ? storeParts(shader, layout) : storeRows(layout, options.merge)}

@@ -99,7 +99,7 @@ export function matrixLayout(target: Target, unit: MatrixUnit, tiling: MatrixTil
 
 /** Bytes of workgroup memory. */
 export function matrixBytes(layout: MatrixLayout): number {
-  return 16 * (layout.staged + layout.subgroups * layout.scratch) + 4 * layout.keys + 16;
+  return 16 * (layout.staged + layout.subgroups * layout.scratch) + 20 * layout.keys + 16;
 }
 
 export const resultType = ({ m, n }: MatrixUnit): string => `subgroup_matrix_result<f32, ${n}, ${m}>`;

@@ -133,7 +133,7 @@ export function fetchTile(layout: MatrixLayout, affine: boolean): string {
 }
 
 /** Statements that put the fetched keys and values into workgroup memory. */
-export function commitTile(layout: MatrixLayout, affine: boolean): string {
+export function commitTile(layout: MatrixLayout, affine: boolean, places: boolean): string {
   const clear = wgsl`
     if (careful) {
       if (thread < 2u) {
@@ -160,7 +160,7 @@ export function commitTile(layout: MatrixLayout, affine: boolean): string {
   return wgsl`
     ${layout.prefetch ? '' : [fetchVariables(layout), fetchTile(layout, affine)]}
     ${clear}
-    ${positions(layout, (n, r) => `key_positions[${r}] = position_${n};`)}
+    ${positions(layout, (n, r) => `key_positions[${r}] = position_${n};${places ? `\nkey_places[${r}] = grid_place(position_${n});` : ''}`)}
     ${copiesOf(layout, 'key').map(write)}
     ${copiesOf(layout, 'value').map(write)}`;
 }

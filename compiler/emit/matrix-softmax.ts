@@ -15,7 +15,7 @@ export function overSharers(layout: MatrixLayout, op: (other: string) => string)
 }
 
 /** Statements from a block's scores to its weights. Blocks take turns with the scratch space: there is little of it. */
-export function updateSoftmax(layout: MatrixLayout, b: number, hasScore: boolean): string {
+export function updateSoftmax(layout: MatrixLayout, b: number, hasScore: boolean, places: boolean): string {
   const { keyColumns, n, scoreStride, weightStride, pairs, sharers } = layout;
   const { sync } = syncOf(layout);
   const quads = 2 * pairs;
@@ -26,7 +26,7 @@ export function updateSoftmax(layout: MatrixLayout, b: number, hasScore: boolean
       let column = 2u * (${sharers > 1 ? `${sharers}u * ` : ''}(q >> 1u) + x) + (q & 1u);
       let place = own + y * ${scoreStride}u + column;
       let dots = bitcast<vec4<f32>>(scratch[place]);
-      let scores = finish_scores(at, segment, i_${b}, dots, first_key + 4u * column, is_partial, careful, &poisoned_${b});
+      let scores = finish_scores(at, segment, i_${b}, dots, first_key + 4u * column, is_partial, careful, &poisoned_${b}${places ? `, i_place_${b}` : ''});
       scratch[place] = bitcast<vec4<u32>>(scores);
     }`;
   const tops = each((q) => `s_${q}`).reduce((a, c) => `max(${a}, ${c})`);
@@ -114,7 +114,8 @@ function rescale(layout: MatrixLayout, b: number): string {
 }
 
 /** From dot products to the pattern's own scores where there is an edge, LOWEST elsewhere. */
-export function emitFinishScores(hasScore: boolean): string {
+export function emitFinishScores(hasScore: boolean, places: boolean): string {
+  const given = places ? ', i_place' : '';
   const one = (c: string, n: number): string => `score(at, dots.${c}, i, key_positions[column + ${n}u])`;
   const scores = hasScore ? `vec4<f32>(${[...'xyzw'].map(one).join(', ')})` : 'dots';
   // f16 products cannot overflow: q or k is not finite. A score may hide that (softcap), or turn it into no weight.
@@ -124,9 +125,9 @@ export function emitFinishScores(hasScore: boolean): string {
     scores = select(scores, bitcast<vec4<f32>>(dot_bits | vec4<u32>(0x7fc00000u)), lost);`;
   const minusInfinity = hasScore ? ' & (bits != vec4<u32>(NEGATIVE_INFINITY_BITS))' : '';
   return wgsl`
-    fn is_edge(at: Place, segment: u32, i: i32, column: u32) -> bool {
+    fn is_edge(at: Place, segment: u32, i: i32, column: u32${places ? ', i_place: vec4<i32>' : ''}) -> bool {
       let j = key_positions[column];
-      return j >= 0 && keep(at, segment, i, j);
+      return j >= 0 && keep(at, segment, i, j${places ? ', i_place, key_places[column]' : ''});
     }
     // Scores of four pairs where they are edges, LOWEST elsewhere. With care, what is not finite marks the row.
     fn finish_scores(
@@ -138,16 +139,17 @@ export function emitFinishScores(hasScore: boolean): string {
       is_partial: bool,
       careful: bool,
       poisoned: ptr<function, bool>,
+      ${places ? 'i_place: vec4<i32>,' : ''}
     ) -> vec4<f32> {
       ${hasScore ? 'var' : 'let'} scores = ${scores};
       ${hasScore ? keepNaN : ''}
       var edges = vec4<bool>(true);
       if (is_partial) {
         edges = vec4<bool>(
-          is_edge(at, segment, i, column),
-          is_edge(at, segment, i, column + 1u),
-          is_edge(at, segment, i, column + 2u),
-          is_edge(at, segment, i, column + 3u),
+          is_edge(at, segment, i, column${given}),
+          is_edge(at, segment, i, column + 1u${given}),
+          is_edge(at, segment, i, column + 2u${given}),
+          is_edge(at, segment, i, column + 3u${given}),
         );
       }
       if (careful) {

@@ -1,6 +1,6 @@
 import type { Segment } from '../ir/schedule.js';
 import { isConst } from '../ir/build.js';
-import { coordinateLets } from './coordinates.js';
+import { coordinateLets, placeLets } from './coordinates.js';
 import { printReturn } from './expression.js';
 import { edgesType } from './attend.js';
 import { loopBounds, rowOf, scoresOf, type Layout } from './layout.js';
@@ -70,11 +70,18 @@ export function emitScores(
 }
 
 /** `keep(at, segment, i, j)`: is the pair an edge of the segment? */
-export function emitKeep(shader: Shader, target: Target, segments: readonly Segment[]): readonly string[] {
+export function emitKeep(
+  shader: Shader,
+  target: Target,
+  segments: readonly Segment[],
+  places = false,
+): readonly string[] {
+  const more = places ? ', i_place: vec4<i32>, j_place: vec4<i32>' : '';
+  const given = places ? ', i_place, j_place' : '';
   const one = (s: Segment, name: string, parameters: string): string => wgsl`
     ${comment(s.sources.join('\n'))}
-    fn ${name}(at: Place, ${parameters}i: i32, j: i32) -> bool {
-      ${isConst(s.keep) ? '' : coordinateLets(shader, target, [s.keep])}
+    fn ${name}(at: Place, ${parameters}i: i32, j: i32${more}) -> bool {
+      ${isConst(s.keep) ? '' : places ? placeLets([s.keep]) : coordinateLets(shader, target, [s.keep])}
       ${printReturn(s.keep, printerFor(shader, target))}
     }`;
   if (segments.length === 1) return [one(segments[0], 'keep', 'segment: u32, ')];
@@ -82,11 +89,11 @@ export function emitKeep(shader: Shader, target: Target, segments: readonly Segm
     ...segments.map((s, n) => one(s, `keep_${n}`, '')),
     wgsl`
     // Is the pair an edge that the segment serves?
-    fn keep(at: Place, segment: u32, i: i32, j: i32) -> bool {
+    fn keep(at: Place, segment: u32, i: i32, j: i32${more}) -> bool {
       switch segment {
-        ${lines(segments.length - 1, (n) => `case ${n}u: {\n  return keep_${n}(at, i, j);\n}`)}
+        ${lines(segments.length - 1, (n) => `case ${n}u: {\n  return keep_${n}(at, i, j${given});\n}`)}
         default: {
-          return ${segments.length === 0 ? 'false' : `keep_${segments.length - 1}(at, i, j)`};
+          return ${segments.length === 0 ? 'false' : `keep_${segments.length - 1}(at, i, j${given})`};
         }
       }
     }`,
