@@ -207,7 +207,16 @@ export function neighbourFinder(
  * Cost in units of one pair computed in a tile: partial tiles evaluate masks, gathered pairs load rows of their own,
  * every pass costs a launch, and every pass after the first reads and writes the rows that it merges into.
  */
-const COST = { partial: 1.3, gathered: 6, launch: 300_000, mergedRow: 48, workgroups: 512 } as const;
+const COST = {
+  partial: 1.3,
+  gathered: 6,
+  launch: 300_000,
+  mergedRow: 48,
+  /** Passes of no more query tiles than this have their keys divided. */
+  divided: 512,
+  /** Tiles that a device works off while one workgroup works off one. */
+  waiting: 256,
+} as const;
 
 /** Relative cost of a schedule, from a few query tiles: for choosing among schedules. */
 export function costOf(schedule: Schedule, shape: BoundShape, inputs: BoundInputs): number {
@@ -221,7 +230,7 @@ export function costOf(schedule: Schedule, shape: BoundShape, inputs: BoundInput
     else {
       const tiles = counts.full + counts.partial * COST.partial;
       // A query tile with many more keys than the others keeps the device waiting; passes of few tiles are divided.
-      const waits = counts.total > COST.workgroups ? counts.longest * COST.workgroups : 0;
+      const waits = counts.total > COST.divided ? counts.longest * COST.waiting : 0;
       cost += Math.max(tiles, waits) * TILE * TILE;
     }
     if (n > 0) cost += (pass.kind === 'gather' ? counts.total : counts.total * TILE) * COST.mergedRow;

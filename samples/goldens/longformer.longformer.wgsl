@@ -1,4 +1,4 @@
-// ==== rows_tiles_0: tiles, portable, schedule rows, pass 1 ====
+// ==== own_tiles_0: tiles, portable, schedule own, pass 1 ====
 
 // Four numbers of q, k or v: f32.
 alias Quad = vec4<f32>;
@@ -15,9 +15,9 @@ fn write_out(x: vec4<f32>) -> OutQuad {
   return x;
 }
 
-// rows_tiles_0: attention over tiles of 64 queries and 64 keys.
+// own_tiles_0: attention over tiles of 64 queries and 64 keys.
 // Queries by rows.
-//   keys by rows: local: i -> j when abs(i - j) <= window; readers: i -> j when j < globals; readees: i -> j when i < globals
+//   keys by rows: local: i -> j when abs(i - j) <= window; readers: i -> j when j < globals
 
 struct Shape {
   tiles: u32,
@@ -47,7 +47,8 @@ struct Shape {
   out_row: u32,
   lse_row: u32,
   four: u32,
-  sixteen: u32,
+  chunk_width: u32,
+  row_threads: u32,
   pairs: u32,
   q_row: u32,
   k_row: u32,
@@ -70,6 +71,7 @@ const NAN_BITS = 0x7fc00000u;
 
 // Staging space: first a chunk of the queries and of the keys, later some weights and values.
 const KEYS_AT = 264u;
+const WEIGHTS_AT = 0u;
 const VALUES_AT = 256u;
 var<workgroup> staged: array<vec4<f32>, 528>;
 // What each thread found for its rows, to be reduced over the 16 threads that share them.
@@ -84,11 +86,13 @@ var<workgroup> poisoned: array<atomic<u32>, 2>;
 // 1 if there is any bad query or key in the tile.
 var<workgroup> flagged: u32;
 
-// This thread, and its place among 16 x 16: rows y + 16r, keys x + 16c, columns x + 16n.
+// This thread, the first that shares its rows (the others come in steps of two), and its place among
+// 16 x 16: rows y + 16r, keys x + 16c, columns x + 16n.
 var<private> lane: u32;
+var<private> first_lane: u32;
 var<private> x: u32;
 var<private> y: u32;
-// Scores and then weights of the thread's rows (elements) and keys (components).
+// Scores and then weights: of row r elements, a component for each key.
 var<private> scores: array<vec4<f32>, 4>;
 // Bit 4r + c: are row r and key c an edge?
 var<private> edges: u32;
@@ -166,8 +170,9 @@ fn main(
     return;
   }
   lane = thread;
-  x = thread & 15u;
-  y = thread >> 4u;
+  x = (thread >> 1u) & 15u;
+  y = (thread & 1u) | ((thread >> 5u) << 1u);
+  first_lane = thread - 2u * x;
   highest[0] = vec4<f32>(LOWEST);
   if (thread < 64u) {
     query_positions[thread] = query_position(at, i32(at.tile), i32(thread));
@@ -234,33 +239,19 @@ fn key_span_1(at: Place, box: Box) -> Span {
   );
 }
 
-// Key tiles of rows, interval 2.
-fn key_span_2(at: Place, box: Box) -> Span {
-  if (select(-1, at.keys - 1, box.lo - shape.param_globals < 0) < 0) {
-    return Span(0, -1);
-  }
-  return Span(
-    tile_of(max(0, 0), 64),
-    tile_of(min(select(-1, at.keys - 1, box.lo - shape.param_globals < 0), key_size_0(at) - 1), 64),
-  );
-}
-
 fn key_span(at: Place, box: Box, piece: u32) -> Span {
   switch piece {
     case 0u: {
       return key_span_0(at, box);
     }
-    case 1u: {
-      return key_span_1(at, box);
-    }
     default: {
-      return key_span_2(at, box);
+      return key_span_1(at, box);
     }
   }
 }
 
 fn segment_of(piece: u32) -> u32 {
-  const SEGMENTS = array<u32, 3>(0u, 0u, 0u);
+  const SEGMENTS = array<u32, 2>(0u, 0u);
   return SEGMENTS[piece];
 }
 
@@ -271,12 +262,6 @@ fn seen_before(at: Place, box: Box, piece: u32, tile: i32) -> bool {
       let tile_0 = tile;
       let span_0 = key_span_0(at, box);
       return span_0.first_0 <= tile_0 && tile_0 <= span_0.last_0;
-    }
-    case 2u: {
-      let tile_0 = tile;
-      let span_0 = key_span_0(at, box);
-      let span_1 = key_span_1(at, box);
-      return (span_0.first_0 <= tile_0 && tile_0 <= span_0.last_0) || (span_1.first_0 <= tile_0 && tile_0 <= span_1.last_0);
     }
     default: {
       return false;
@@ -290,10 +275,10 @@ fn tile_kind_0(at: Place, box: Box, tile: i32) -> u32 {
   let end = min(first + 64, key_size_0(at));
   let j_lo = key_at_0(at, first);
   let j_hi = key_at_0(at, end - 1);
-  if (!(max(0, max(box.lo - j_hi, j_lo - box.hi)) - shape.param_window <= 0 || j_lo - shape.param_globals < 0 || box.lo - shape.param_globals < 0)) {
+  if (!(max(0, max(box.lo - j_hi, j_lo - box.hi)) - shape.param_window <= 0 || j_lo - shape.param_globals < 0)) {
     return NO_PAIR;
   }
-  return select(SOME_PAIRS, EVERY_PAIR, end == first + 64 && (max(j_hi - box.lo, box.hi - j_lo) - shape.param_window <= 0 || j_hi - shape.param_globals < 0 || box.hi - shape.param_globals < 0));
+  return select(SOME_PAIRS, EVERY_PAIR, end == first + 64 && (max(j_hi - box.lo, box.hi - j_lo) - shape.param_window <= 0 || j_hi - shape.param_globals < 0));
 }
 
 // Where a workgroup stands: the piece that comes next, and tile n of the present one.
@@ -307,7 +292,7 @@ struct Cursor {
 fn next_tile(at: Place, box: Box, cursor: ptr<function, Cursor>) -> Tile {
   loop {
     while ((*cursor).n >= (*cursor).count) {
-      if ((*cursor).piece >= 3u) {
+      if ((*cursor).piece >= 2u) {
         return NO_TILE;
       }
       let span = key_span(at, box, (*cursor).piece);
@@ -415,52 +400,52 @@ fn is_bad(value: vec4<f32>) -> bool {
 // Stages 16 columns of the queries; a bad one becomes 0, and its row is marked.
 fn load_queries(at: Place, chunk: u32) {
   let row = lane >> 2u;
-  let part = lane & 3u;
-  let i = query_positions[row];
-  let column = 4u * chunk + part;
+  let piece = lane & 3u;
+  let position = query_positions[row];
+  let column = 4u * chunk + piece;
   var value = vec4<f32>();
-  if (i >= 0) {
-    value = read_quad(q[at.q_start + u32(i - at.base) * shape.q_row + column]);
+  if (position >= 0) {
+    value = read_quad(q[at.q_start + u32(position - at.base) * shape.q_row + column]);
   }
   if (is_bad(value)) {
     value = vec4<f32>();
     atomicOr(&bad_queries[row >> 5u], 1u << (row & 31u));
     flagged = 1u;
   }
-  staged[66u * part + row] = value;
+  staged[66u * piece + row] = value;
 }
 
 // Stages 16 columns of the keys; a bad one becomes 0, and the key is marked.
 fn load_keys(at: Place, chunk: u32) {
-  let key = lane >> 2u;
-  let part = lane & 3u;
-  let j = key_positions[key];
-  let column = 4u * chunk + part;
+  let row = lane >> 2u;
+  let piece = lane & 3u;
+  let position = key_positions[row];
+  let column = 4u * chunk + piece;
   var value = vec4<f32>();
-  if (j >= 0) {
-    value = read_quad(k[at.k_start + u32(j) * shape.k_row + column]);
+  if (position >= 0) {
+    value = read_quad(k[at.k_start + u32(position) * shape.k_row + column]);
   }
   if (is_bad(value)) {
     value = vec4<f32>();
-    atomicOr(&bad_keys[key >> 5u], 1u << (key & 31u));
+    atomicOr(&bad_keys[row >> 5u], 1u << (row & 31u));
     flagged = 1u;
   }
-  staged[KEYS_AT + 66u * part + key] = value;
+  staged[KEYS_AT + 66u * piece + row] = value;
 }
 
-// Stages 64 columns of the values of the 16 keys 4 part + g + 16 c, in the order of 4 g + c.
+// Stages 64 columns of the values of 16 keys, in the order of 4 g + c: 4 part + g + 16 c.
 fn load_values(at: Place, part: u32, first_column: u32) {
   let slot = lane >> 4u;
-  let key = 4u * part + (slot >> 2u) + 16u * (slot & 3u);
-  let j = key_positions[key];
+  let row = 4u * part + (slot >> 2u) + 16u * (slot & 3u);
+  let position = key_positions[row];
   let column = first_column + (lane & 15u);
   var value = vec4<f32>();
-  if (j >= 0) {
-    value = read_quad(v[at.v_start + u32(j) * shape.v_row + column]);
+  if (position >= 0) {
+    value = read_quad(v[at.v_start + u32(position) * shape.v_row + column]);
   }
   if (is_bad(value)) {
     value = vec4<f32>();
-    atomicOr(&bad_keys[key >> 5u], 1u << (key & 31u));
+    atomicOr(&bad_keys[row >> 5u], 1u << (row & 31u));
     flagged = 1u;
   }
   staged[VALUES_AT + lane] = value;
@@ -470,27 +455,31 @@ fn load_values(at: Place, part: u32, first_column: u32) {
 fn add_dot(sum: f32, a: vec4<f32>, b: vec4<f32>) -> f32 {
   return a.w * b.w + (a.z * b.z + (a.y * b.y + (a.x * b.x + sum)));
 }
-// The scores of a row with the thread's four keys.
+// The scores of a row with four of the thread's keys.
 fn add_scores(sum: vec4<f32>, q: vec4<f32>, k0: vec4<f32>, k1: vec4<f32>, k2: vec4<f32>, k3: vec4<f32>) -> vec4<f32> {
   return vec4<f32>(add_dot(sum.x, q, k0), add_dot(sum.y, q, k1), add_dot(sum.z, q, k2), add_dot(sum.w, q, k3));
 }
 // scores += queries * keys over the staged chunk.
 fn score_tile() {
-  for (var part = 0u; part < shape.four; part++) {
+  for (var part = 0u; part < shape.chunk_width; part++) {
     let key = KEYS_AT + 66u * part + x;
     let k0 = staged[key];
     let k1 = staged[key + 16u];
     let k2 = staged[key + 32u];
     let k3 = staged[key + 48u];
     let query = 66u * part + y;
-    scores[0] = add_scores(scores[0], staged[query], k0, k1, k2, k3);
-    scores[1] = add_scores(scores[1], staged[query + 16u], k0, k1, k2, k3);
-    scores[2] = add_scores(scores[2], staged[query + 32u], k0, k1, k2, k3);
-    scores[3] = add_scores(scores[3], staged[query + 48u], k0, k1, k2, k3);
+    let q0 = staged[query];
+    scores[0] = add_scores(scores[0], q0, k0, k1, k2, k3);
+    let q1 = staged[query + 16u];
+    scores[1] = add_scores(scores[1], q1, k0, k1, k2, k3);
+    let q2 = staged[query + 32u];
+    scores[2] = add_scores(scores[2], q2, k0, k1, k2, k3);
+    let q3 = staged[query + 48u];
+    scores[3] = add_scores(scores[3], q3, k0, k1, k2, k3);
   }
 }
 
-// Stages the weights of the 16 keys of a part: of row r those of keys 4 part + g + 16 c in component c of vec4 g.
+// Stages the weights of the 16 keys of a part: of row r those of four keys (c) of one thread in vec4 g.
 fn store_weights(part: u32) {
   if (x >> 2u == part) {
     let first = 4u * y + (x & 3u);
@@ -515,10 +504,14 @@ fn add_values_0() {
     let v2 = staged[key + 32u];
     let v3 = staged[key + 48u];
     let row = 4u * y + g;
-    sums[0] = add_weighted(sums[0], staged[row], v0, v1, v2, v3);
-    sums[1] = add_weighted(sums[1], staged[row + 64u], v0, v1, v2, v3);
-    sums[2] = add_weighted(sums[2], staged[row + 128u], v0, v1, v2, v3);
-    sums[3] = add_weighted(sums[3], staged[row + 192u], v0, v1, v2, v3);
+    let w0 = staged[row];
+    sums[0] = add_weighted(sums[0], w0, v0, v1, v2, v3);
+    let w1 = staged[row + 64u];
+    sums[1] = add_weighted(sums[1], w1, v0, v1, v2, v3);
+    let w2 = staged[row + 128u];
+    sums[2] = add_weighted(sums[2], w2, v0, v1, v2, v3);
+    let w3 = staged[row + 192u];
+    sums[3] = add_weighted(sums[3], w3, v0, v1, v2, v3);
   }
 }
 
@@ -537,9 +530,8 @@ fn finish_scores(at: Place, segment: u32, is_partial: bool) {
 
 // local: i -> j when abs(i - j) <= window
 // readers: i -> j when j < globals
-// readees: i -> j when i < globals
 fn keep(at: Place, segment: u32, i: i32, j: i32) -> bool {
-  return abs(i - j) <= shape.param_window || j < shape.param_globals || i < shape.param_globals;
+  return abs(i - j) <= shape.param_window || j < shape.param_globals;
 }
 
 // Finds the edges of a partial tile.
@@ -552,13 +544,13 @@ fn mask_tile(at: Place, segment: u32) {
       edges |= 1u << n;
     }
   }
-  scores[0] = select(vec4<f32>(LOWEST), scores[0], edges_of_row(0u));
-  scores[1] = select(vec4<f32>(LOWEST), scores[1], edges_of_row(4u));
-  scores[2] = select(vec4<f32>(LOWEST), scores[2], edges_of_row(8u));
-  scores[3] = select(vec4<f32>(LOWEST), scores[3], edges_of_row(12u));
+  scores[0] = select(vec4<f32>(LOWEST), scores[0], four_edges(edges >> 0u));
+  scores[1] = select(vec4<f32>(LOWEST), scores[1], four_edges(edges >> 4u));
+  scores[2] = select(vec4<f32>(LOWEST), scores[2], four_edges(edges >> 8u));
+  scores[3] = select(vec4<f32>(LOWEST), scores[3], four_edges(edges >> 12u));
 }
-fn edges_of_row(first: u32) -> vec4<bool> {
-  return ((vec4<u32>(edges >> first) >> vec4<u32>(0u, 1u, 2u, 3u)) & vec4<u32>(1u)) != vec4<u32>();
+fn four_edges(bits: u32) -> vec4<bool> {
+  return ((vec4<u32>(bits) >> vec4<u32>(0u, 1u, 2u, 3u)) & vec4<u32>(1u)) != vec4<u32>();
 }
 
 // A product past the range of f32 reaches its row: as NaN, never as a wrong number.
@@ -596,8 +588,8 @@ fn update_softmax() {
   partial[lane] = vec4<f32>(highest_of(scores[0]), highest_of(scores[1]), highest_of(scores[2]), highest_of(scores[3]));
   workgroupBarrier();
   var top_0 = highest[0];
-  for (var n = 0u; n < shape.sixteen; n++) {
-    top_0 = max(top_0, partial[16u * y + n]);
+  for (var n = 0u; n < shape.row_threads; n++) {
+    top_0 = max(top_0, partial[first_lane + 2u * n]);
   }
   let shrink_0 = exp(highest[0] - top_0);
   highest[0] = top_0;
@@ -616,11 +608,12 @@ fn update_softmax() {
 fn reduce_totals() {
   workgroupBarrier();
   partial[lane] = total[0];
-  total[0] = vec4<f32>();
   workgroupBarrier();
-  for (var n = 0u; n < shape.sixteen; n++) {
-    total[0] += partial[16u * y + n];
+  var all_0 = vec4<f32>();
+  for (var n = 0u; n < shape.row_threads; n++) {
+    all_0 = all_0 + partial[first_lane + 2u * n];
   }
+  total[0] = all_0;
 }
 
 // Marks the rows that have an edge to a bad key, or are bad and have any edge.
@@ -694,7 +687,7 @@ fn tile_of(coordinate: i32, extent: i32) -> i32 {
   return select(coordinate / extent, -1, coordinate < 0);
 }
 
-// ==== rows_decode_0: decode, portable, schedule rows, pass 1 ====
+// ==== own_decode_0: decode, portable, schedule own, pass 1 ====
 
 // Four numbers of q, k or v: f32.
 alias Quad = vec4<f32>;
@@ -702,9 +695,9 @@ fn read_quad(x: Quad) -> vec4<f32> {
   return x;
 }
 
-// rows_decode_0: attention over tiles of 16 queries and 64 keys, the keys in parts.
+// own_decode_0: attention over tiles of 16 queries and 64 keys, the keys in parts.
 // Queries by rows.
-//   keys by rows: local: i -> j when abs(i - j) <= window; readers: i -> j when j < globals; readees: i -> j when i < globals
+//   keys by rows: local: i -> j when abs(i - j) <= window; readers: i -> j when j < globals
 
 struct Shape {
   tiles: u32,
@@ -726,7 +719,8 @@ struct Shape {
   param_window: i32,
   param_globals: i32,
   four: u32,
-  sixteen: u32,
+  chunk_width: u32,
+  row_threads: u32,
   pairs: u32,
   q_row: u32,
   k_row: u32,
@@ -748,6 +742,7 @@ const NAN_BITS = 0x7fc00000u;
 
 // Staging space: first a chunk of the queries and of the keys, later some weights and values.
 const KEYS_AT = 72u;
+const WEIGHTS_AT = 0u;
 const VALUES_AT = 64u;
 var<workgroup> staged: array<vec4<f32>, 336>;
 // What each thread found for its rows, to be reduced over the 16 threads that share them.
@@ -762,11 +757,13 @@ var<workgroup> poisoned: array<atomic<u32>, 2>;
 // 1 if there is any bad query or key in the tile.
 var<workgroup> flagged: u32;
 
-// This thread, and its place among 16 x 16: rows y, keys x + 16c, columns x + 16n.
+// This thread, the first that shares its rows (the others come in steps of two), and its place among
+// 16 x 16: rows y, keys x + 16c, columns x + 16n.
 var<private> lane: u32;
+var<private> first_lane: u32;
 var<private> x: u32;
 var<private> y: u32;
-// Scores and then weights of the thread's rows (elements) and keys (components).
+// Scores and then weights: of row r elements, a component for each key.
 var<private> scores: array<vec4<f32>, 1>;
 // Bit 4r + c: are row r and key c an edge?
 var<private> edges: u32;
@@ -840,8 +837,9 @@ fn main(
     return;
   }
   lane = thread;
-  x = thread & 15u;
-  y = thread >> 4u;
+  x = (thread >> 1u) & 15u;
+  y = (thread & 1u) | ((thread >> 5u) << 1u);
+  first_lane = thread - 2u * x;
   highest[0] = vec4<f32>(LOWEST);
   if (thread < 16u) {
     query_positions[thread] = query_position(at, i32(at.tile), i32(thread));
@@ -908,33 +906,19 @@ fn key_span_1(at: Place, box: Box) -> Span {
   );
 }
 
-// Key tiles of rows, interval 2.
-fn key_span_2(at: Place, box: Box) -> Span {
-  if (select(-1, at.keys - 1, box.lo - shape.param_globals < 0) < 0) {
-    return Span(0, -1);
-  }
-  return Span(
-    tile_of(max(0, 0), 64),
-    tile_of(min(select(-1, at.keys - 1, box.lo - shape.param_globals < 0), key_size_0(at) - 1), 64),
-  );
-}
-
 fn key_span(at: Place, box: Box, piece: u32) -> Span {
   switch piece {
     case 0u: {
       return key_span_0(at, box);
     }
-    case 1u: {
-      return key_span_1(at, box);
-    }
     default: {
-      return key_span_2(at, box);
+      return key_span_1(at, box);
     }
   }
 }
 
 fn segment_of(piece: u32) -> u32 {
-  const SEGMENTS = array<u32, 3>(0u, 0u, 0u);
+  const SEGMENTS = array<u32, 2>(0u, 0u);
   return SEGMENTS[piece];
 }
 
@@ -945,12 +929,6 @@ fn seen_before(at: Place, box: Box, piece: u32, tile: i32) -> bool {
       let tile_0 = tile;
       let span_0 = key_span_0(at, box);
       return span_0.first_0 <= tile_0 && tile_0 <= span_0.last_0;
-    }
-    case 2u: {
-      let tile_0 = tile;
-      let span_0 = key_span_0(at, box);
-      let span_1 = key_span_1(at, box);
-      return (span_0.first_0 <= tile_0 && tile_0 <= span_0.last_0) || (span_1.first_0 <= tile_0 && tile_0 <= span_1.last_0);
     }
     default: {
       return false;
@@ -964,10 +942,10 @@ fn tile_kind_0(at: Place, box: Box, tile: i32) -> u32 {
   let end = min(first + 64, key_size_0(at));
   let j_lo = key_at_0(at, first);
   let j_hi = key_at_0(at, end - 1);
-  if (!(max(0, max(box.lo - j_hi, j_lo - box.hi)) - shape.param_window <= 0 || j_lo - shape.param_globals < 0 || box.lo - shape.param_globals < 0)) {
+  if (!(max(0, max(box.lo - j_hi, j_lo - box.hi)) - shape.param_window <= 0 || j_lo - shape.param_globals < 0)) {
     return NO_PAIR;
   }
-  return select(SOME_PAIRS, EVERY_PAIR, end == first + 64 && (max(j_hi - box.lo, box.hi - j_lo) - shape.param_window <= 0 || j_hi - shape.param_globals < 0 || box.hi - shape.param_globals < 0));
+  return select(SOME_PAIRS, EVERY_PAIR, end == first + 64 && (max(j_hi - box.lo, box.hi - j_lo) - shape.param_window <= 0 || j_hi - shape.param_globals < 0));
 }
 
 // Where a workgroup stands: the piece that comes next, and tile n of the present one.
@@ -983,7 +961,7 @@ struct Cursor {
 fn next_tile(at: Place, box: Box, cursor: ptr<function, Cursor>) -> Tile {
   loop {
     while ((*cursor).n >= (*cursor).count) {
-      if ((*cursor).piece >= 3u) {
+      if ((*cursor).piece >= 2u) {
         return NO_TILE;
       }
       let span = key_span(at, box, (*cursor).piece);
@@ -1090,53 +1068,53 @@ fn is_bad(value: vec4<f32>) -> bool {
 fn load_queries(at: Place, chunk: u32) {
   if (lane < 64u) {
     let row = lane >> 2u;
-    let part = lane & 3u;
-    let i = query_positions[row];
-    let column = 4u * chunk + part;
+    let piece = lane & 3u;
+    let position = query_positions[row];
+    let column = 4u * chunk + piece;
     var value = vec4<f32>();
-    if (i >= 0) {
-      value = read_quad(q[at.q_start + u32(i - at.base) * shape.q_row + column]);
+    if (position >= 0) {
+      value = read_quad(q[at.q_start + u32(position - at.base) * shape.q_row + column]);
     }
     if (is_bad(value)) {
       value = vec4<f32>();
       atomicOr(&bad_queries[row >> 5u], 1u << (row & 31u));
       flagged = 1u;
     }
-    staged[18u * part + row] = value;
+    staged[18u * piece + row] = value;
   }
 }
 
 // Stages 16 columns of the keys; a bad one becomes 0, and the key is marked.
 fn load_keys(at: Place, chunk: u32) {
-  let key = lane >> 2u;
-  let part = lane & 3u;
-  let j = key_positions[key];
-  let column = 4u * chunk + part;
+  let row = lane >> 2u;
+  let piece = lane & 3u;
+  let position = key_positions[row];
+  let column = 4u * chunk + piece;
   var value = vec4<f32>();
-  if (j >= 0) {
-    value = read_quad(k[at.k_start + u32(j) * shape.k_row + column]);
+  if (position >= 0) {
+    value = read_quad(k[at.k_start + u32(position) * shape.k_row + column]);
   }
   if (is_bad(value)) {
     value = vec4<f32>();
-    atomicOr(&bad_keys[key >> 5u], 1u << (key & 31u));
+    atomicOr(&bad_keys[row >> 5u], 1u << (row & 31u));
     flagged = 1u;
   }
-  staged[KEYS_AT + 66u * part + key] = value;
+  staged[KEYS_AT + 66u * piece + row] = value;
 }
 
-// Stages 64 columns of the values of the 16 keys 4 part + g + 16 c, in the order of 4 g + c.
+// Stages 64 columns of the values of 16 keys, in the order of 4 g + c: 4 part + g + 16 c.
 fn load_values(at: Place, part: u32, first_column: u32) {
   let slot = lane >> 4u;
-  let key = 4u * part + (slot >> 2u) + 16u * (slot & 3u);
-  let j = key_positions[key];
+  let row = 4u * part + (slot >> 2u) + 16u * (slot & 3u);
+  let position = key_positions[row];
   let column = first_column + (lane & 15u);
   var value = vec4<f32>();
-  if (j >= 0) {
-    value = read_quad(v[at.v_start + u32(j) * shape.v_row + column]);
+  if (position >= 0) {
+    value = read_quad(v[at.v_start + u32(position) * shape.v_row + column]);
   }
   if (is_bad(value)) {
     value = vec4<f32>();
-    atomicOr(&bad_keys[key >> 5u], 1u << (key & 31u));
+    atomicOr(&bad_keys[row >> 5u], 1u << (row & 31u));
     flagged = 1u;
   }
   staged[VALUES_AT + lane] = value;
@@ -1146,24 +1124,25 @@ fn load_values(at: Place, part: u32, first_column: u32) {
 fn add_dot(sum: f32, a: vec4<f32>, b: vec4<f32>) -> f32 {
   return a.w * b.w + (a.z * b.z + (a.y * b.y + (a.x * b.x + sum)));
 }
-// The scores of a row with the thread's four keys.
+// The scores of a row with four of the thread's keys.
 fn add_scores(sum: vec4<f32>, q: vec4<f32>, k0: vec4<f32>, k1: vec4<f32>, k2: vec4<f32>, k3: vec4<f32>) -> vec4<f32> {
   return vec4<f32>(add_dot(sum.x, q, k0), add_dot(sum.y, q, k1), add_dot(sum.z, q, k2), add_dot(sum.w, q, k3));
 }
 // scores += queries * keys over the staged chunk.
 fn score_tile() {
-  for (var part = 0u; part < shape.four; part++) {
+  for (var part = 0u; part < shape.chunk_width; part++) {
     let key = KEYS_AT + 66u * part + x;
     let k0 = staged[key];
     let k1 = staged[key + 16u];
     let k2 = staged[key + 32u];
     let k3 = staged[key + 48u];
     let query = 18u * part + y;
-    scores[0] = add_scores(scores[0], staged[query], k0, k1, k2, k3);
+    let q0 = staged[query];
+    scores[0] = add_scores(scores[0], q0, k0, k1, k2, k3);
   }
 }
 
-// Stages the weights of the 16 keys of a part: of row r those of keys 4 part + g + 16 c in component c of vec4 g.
+// Stages the weights of the 16 keys of a part: of row r those of four keys (c) of one thread in vec4 g.
 fn store_weights(part: u32) {
   if (x >> 2u == part) {
     let first = 4u * y + (x & 3u);
@@ -1185,7 +1164,8 @@ fn add_values_0() {
     let v2 = staged[key + 32u];
     let v3 = staged[key + 48u];
     let row = 4u * y + g;
-    sums[0] = add_weighted(sums[0], staged[row], v0, v1, v2, v3);
+    let w0 = staged[row];
+    sums[0] = add_weighted(sums[0], w0, v0, v1, v2, v3);
   }
 }
 
@@ -1201,9 +1181,8 @@ fn finish_scores(at: Place, segment: u32, is_partial: bool) {
 
 // local: i -> j when abs(i - j) <= window
 // readers: i -> j when j < globals
-// readees: i -> j when i < globals
 fn keep(at: Place, segment: u32, i: i32, j: i32) -> bool {
-  return abs(i - j) <= shape.param_window || j < shape.param_globals || i < shape.param_globals;
+  return abs(i - j) <= shape.param_window || j < shape.param_globals;
 }
 
 // Finds the edges of a partial tile.
@@ -1216,10 +1195,10 @@ fn mask_tile(at: Place, segment: u32) {
       edges |= 1u << n;
     }
   }
-  scores[0] = select(vec4<f32>(LOWEST), scores[0], edges_of_row(0u));
+  scores[0] = select(vec4<f32>(LOWEST), scores[0], four_edges(edges >> 0u));
 }
-fn edges_of_row(first: u32) -> vec4<bool> {
-  return ((vec4<u32>(edges >> first) >> vec4<u32>(0u, 1u, 2u, 3u)) & vec4<u32>(1u)) != vec4<u32>();
+fn four_edges(bits: u32) -> vec4<bool> {
+  return ((vec4<u32>(bits) >> vec4<u32>(0u, 1u, 2u, 3u)) & vec4<u32>(1u)) != vec4<u32>();
 }
 
 // A product past the range of f32 reaches its row: as NaN, never as a wrong number.
@@ -1254,8 +1233,8 @@ fn update_softmax() {
   partial[lane] = vec4<f32>(highest_of(scores[0]), 0.0, 0.0, 0.0);
   workgroupBarrier();
   var top_0 = highest[0];
-  for (var n = 0u; n < shape.sixteen; n++) {
-    top_0 = max(top_0, partial[16u * y + n]);
+  for (var n = 0u; n < shape.row_threads; n++) {
+    top_0 = max(top_0, partial[first_lane + 2u * n]);
   }
   let shrink_0 = exp(highest[0] - top_0);
   highest[0] = top_0;
@@ -1268,11 +1247,12 @@ fn update_softmax() {
 fn reduce_totals() {
   workgroupBarrier();
   partial[lane] = total[0];
-  total[0] = vec4<f32>();
   workgroupBarrier();
-  for (var n = 0u; n < shape.sixteen; n++) {
-    total[0] += partial[16u * y + n];
+  var all_0 = vec4<f32>();
+  for (var n = 0u; n < shape.row_threads; n++) {
+    all_0 = all_0 + partial[first_lane + 2u * n];
   }
+  total[0] = all_0;
 }
 
 // Marks the rows that have an edge to a bad key, or are bad and have any edge.
@@ -1314,7 +1294,7 @@ fn tile_of(coordinate: i32, extent: i32) -> i32 {
   return select(coordinate / extent, -1, coordinate < 0);
 }
 
-// ==== rows_merge_0: merge, portable, schedule rows, pass 1 ====
+// ==== own_merge_0: merge, portable, schedule own, pass 1 ====
 
 // Four numbers of out: f32.
 alias OutQuad = vec4<f32>;
@@ -1325,7 +1305,7 @@ fn write_out(x: vec4<f32>) -> OutQuad {
   return x;
 }
 
-// rows_merge_0: merges the parts of the keys that a decoding kernel made.
+// own_merge_0: merges the parts of the keys that a decoding kernel made.
 
 struct Shape {
   tiles: u32,
@@ -1356,6 +1336,10 @@ const LOWEST = -3.4e38;
 const INFINITY_BITS = 0x7f800000u;
 const NEGATIVE_INFINITY_BITS = 0xff800000u;
 const NAN_BITS = 0x7fc00000u;
+
+// What threads found over some of the parts: the highest score and poison; later sums of a column, and totals.
+var<workgroup> sums: array<vec4<f32>, 128>;
+var<workgroup> totals: array<f32, 8>;
 
 // Where a workgroup stands.
 struct Place {
@@ -1402,45 +1386,80 @@ fn find_place(number: u32) -> Place {
   return at;
 }
 
-@compute @workgroup_size(256)
+@compute @workgroup_size(128)
 fn main(
   @builtin(workgroup_id) group: vec3<u32>,
   @builtin(num_workgroups) groups: vec3<u32>,
   @builtin(local_invocation_index) thread: u32,
 ) {
-  let number = group.x + group.y * groups.x;
+  let line = group.x + group.y * groups.x;
+  let number = line / 16u;
   if (number >= place_count()) {
     return;
   }
   let at = find_place(number);
-  let x = thread & 15u;
-  let y = thread >> 4u;
-  let i = query_position(at, i32(at.tile), i32(y));
-  // Where the first part of the row stands, and how far it is to the next.
-  let first = (number * 16u + y) * 17u;
-  let step = place_count() * 272u;
-  var highest = LOWEST;
-  var poisoned = false;
-  if (i >= 0) {
-    for (var split = 0u; split < shape.splits; split++) {
-      let found = parts[first + split * step + 16u];
-      highest = max(highest, found.x);
-      poisoned |= found.z != 0.0;
-    }
-  }
+  let r = line % 16u;
+  let own = at;
+  let i = query_position(at, i32(at.tile), i32(r));
   if (i < 0) {
     return;
   }
-  var total = 0.0;
-  var sums_0 = vec4<f32>();
-  for (var split = 0u; split < shape.splits; split++) {
-    let part = first + split * step;
-    let found = parts[part + 16u];
-    let weight = exp(found.x - highest);
-    total += found.y * weight;
-    sums_0 += parts[part + x] * weight;
+  // Where the first part of the row stands, and how far it is to the next.
+  let first = line * 17u;
+  let step = place_count() * 16u * 17u;
+  var highest = LOWEST;
+  var poison = 0.0;
+  for (var split = thread; split < shape.splits; split += 128u) {
+    let found = parts[first + split * step + 16u];
+    highest = max(highest, found.x);
+    poison = max(poison, found.z);
   }
-  store_row(at, i, highest, total, poisoned, x, sums_0);
+  let statistics = highest_of_all(vec4<f32>(highest, poison, 0.0, 0.0), thread);
+  let top = statistics.x;
+  let is_poisoned = statistics.y != 0.0;
+  let column = thread % 16u;
+  var total = 0.0;
+  var sum = vec4<f32>();
+  if (column < 16u) {
+    for (var split = thread / 16u; split < shape.splits; split += 8u) {
+      let part = first + split * step;
+      let found = parts[part + 16u];
+      let weight = exp(found.x - top);
+      total += found.y * weight;
+      sum += parts[part + column] * weight;
+    }
+  }
+  sums[thread] = sum;
+  if (column == 0u) {
+    totals[thread / 16u] = total;
+  }
+  workgroupBarrier();
+  if (thread >= 16u) {
+    return;
+  }
+  for (var n = 1u; n < 8u; n++) {
+    sum += sums[thread + 16u * n];
+  }
+  store_row(own, i, top, total_of_parts(), is_poisoned, column, sum);
+}
+
+// The highest of each component over all threads.
+fn highest_of_all(own: vec4<f32>, thread: u32) -> vec4<f32> {
+  sums[thread] = own;
+  for (var half = 64u; half > 0u; half /= 2u) {
+    workgroupBarrier();
+    if (thread < half) {
+      sums[thread] = max(sums[thread], sums[thread + half]);
+    }
+  }
+  return workgroupUniformLoad(&sums[0]);
+}
+fn total_of_parts() -> f32 {
+  var total = 0.0;
+  for (var n = 0u; n < 8u; n++) {
+    total += totals[n];
+  }
+  return total;
 }
 
 // Index space rows: number of coordinates, and the position of coordinate v.
@@ -1479,7 +1498,1489 @@ fn store_row(
   let share = select(0.0, 1.0 / total, found);
   let nan = vec4<f32>(bitcast<f32>(shape.nan));
   let row_start = at.out_start + row * shape.out_row;
-  out[row_start + column] = write_out(select(sums_0 * share, nan, is_nan));
+  if (column < 16u) {
+    out[row_start + column] = write_out(select(sums_0 * share, nan, is_nan));
+  }
+  if (column == 0u) {
+    let bits = select(NEGATIVE_INFINITY_BITS, bitcast<u32>(row_lse), found);
+    lse[at.lse_start + row * shape.lse_row] = select(bits, NAN_BITS, is_nan);
+  }
+}
+
+// ==== own_tiles_1: tiles, portable, schedule own, pass 2 ====
+
+// Four numbers of q, k or v: f32.
+alias Quad = vec4<f32>;
+fn read_quad(x: Quad) -> vec4<f32> {
+  return x;
+}
+
+// Four numbers of out: f32.
+alias OutQuad = vec4<f32>;
+fn read_out(x: OutQuad) -> vec4<f32> {
+  return x;
+}
+fn write_out(x: vec4<f32>) -> OutQuad {
+  return x;
+}
+
+// own_tiles_1: attention over tiles of 64 queries and 64 keys.
+// Queries by interval(0, …).
+//   keys by rows: readees: i -> j when i < globals
+
+struct Shape {
+  tiles: u32,
+  classes: u32,
+  heads: u32,
+  lengths: u32,
+  key_heads: u32,
+  q_offset: u32,
+  q_batch: u32,
+  q_head: u32,
+  k_offset: u32,
+  k_batch: u32,
+  k_head: u32,
+  v_offset: u32,
+  v_batch: u32,
+  v_head: u32,
+  out_offset: u32,
+  out_batch: u32,
+  out_head: u32,
+  lse_offset: u32,
+  lse_batch: u32,
+  lse_head: u32,
+  batch: u32,
+  param_globals: i32,
+  param_window: i32,
+  lse_row: u32,
+  nan: u32,
+  out_row: u32,
+  four: u32,
+  chunk_width: u32,
+  row_threads: u32,
+  pairs: u32,
+  q_row: u32,
+  k_row: u32,
+  v_row: u32,
+}
+
+@group(0) @binding(0) var<uniform> shape: Shape;
+@group(0) @binding(1) var<storage, read> q: array<Quad>;
+@group(0) @binding(2) var<storage, read> k: array<Quad>;
+@group(0) @binding(3) var<storage, read> v: array<Quad>;
+@group(0) @binding(4) var<storage, read_write> out: array<OutQuad>;
+@group(0) @binding(5) var<storage, read_write> lse: array<u32>;
+@group(0) @binding(7) var<storage, read> plan: array<u32>;
+
+// Scores below this count as none: their weight is exactly 0.
+const LOWEST = -3.4e38;
+const INFINITY_BITS = 0x7f800000u;
+const NEGATIVE_INFINITY_BITS = 0xff800000u;
+const NAN_BITS = 0x7fc00000u;
+
+// Staging space: first a chunk of the queries and of the keys, later some weights and values.
+const KEYS_AT = 264u;
+const WEIGHTS_AT = 0u;
+const VALUES_AT = 256u;
+var<workgroup> staged: array<vec4<f32>, 528>;
+// What each thread found for its rows, to be reduced over the 16 threads that share them.
+var<workgroup> partial: array<vec4<f32>, 256>;
+// Positions of the tile's queries and keys; -1 where there is none.
+var<workgroup> query_positions: array<i32, 64>;
+var<workgroup> key_positions: array<i32, 64>;
+// Rows and keys with NaN or infinity in them, as bits; rows that such a key reaches.
+var<workgroup> bad_queries: array<atomic<u32>, 2>;
+var<workgroup> bad_keys: array<atomic<u32>, 2>;
+var<workgroup> poisoned: array<atomic<u32>, 2>;
+// 1 if there is any bad query or key in the tile.
+var<workgroup> flagged: u32;
+
+// This thread, the first that shares its rows (the others come in steps of two), and its place among
+// 16 x 16: rows y + 16r, keys x + 16c, columns x + 16n.
+var<private> lane: u32;
+var<private> first_lane: u32;
+var<private> x: u32;
+var<private> y: u32;
+// Scores and then weights: of row r elements, a component for each key.
+var<private> scores: array<vec4<f32>, 4>;
+// Bit 4r + c: are row r and key c an edge?
+var<private> edges: u32;
+// Weighted sums of values: 1 vec4 a row.
+var<private> sums: array<vec4<f32>, 4>;
+// Of each row the highest score yet, and the thread's own part of the sum of weights.
+var<private> highest: array<vec4<f32>, 1>;
+var<private> total: array<vec4<f32>, 1>;
+
+// Where a workgroup stands.
+struct Place {
+  batch: i32,
+  head: i32,
+  // This batch's own lengths, and the position of its first query row.
+  queries: i32,
+  keys: i32,
+  base: i32,
+  // Residue class of the query space, and the tile in it.
+  residue: i32,
+  tile: u32,
+  // Which part of the keys, of how many.
+  split: u32,
+  splits: u32,
+  // Where this head starts in each tensor.
+  q_start: u32,
+  k_start: u32,
+  v_start: u32,
+  out_start: u32,
+  lse_start: u32,
+}
+
+// Number of workgroups that have something to do.
+fn place_count() -> u32 {
+  return shape.tiles * shape.classes * shape.heads * shape.batch;
+}
+
+fn find_place(number: u32) -> Place {
+  var at: Place;
+  let tiles = shape.tiles;
+  // The last tiles first: under a causal rule they have most to do.
+  at.tile = tiles - 1u - number % tiles;
+  at.residue = i32(number / tiles % shape.classes);
+  let line = number / (tiles * shape.classes);
+  let head = line % shape.heads;
+  let batch = line / shape.heads;
+  at.split = 0u;
+  at.splits = 1u;
+  at.head = i32(head);
+  at.batch = i32(batch);
+  at.queries = i32(plan[shape.lengths + 2u * batch]);
+  at.keys = i32(plan[shape.lengths + 2u * batch + 1u]);
+  at.base = at.keys - at.queries;
+  let key_head = head / (shape.heads / shape.key_heads);
+  at.q_start = shape.q_offset + batch * shape.q_batch + head * shape.q_head;
+  at.k_start = shape.k_offset + batch * shape.k_batch + key_head * shape.k_head;
+  at.v_start = shape.v_offset + batch * shape.v_batch + key_head * shape.v_head;
+  at.out_start = shape.out_offset + batch * shape.out_batch + head * shape.out_head;
+  at.lse_start = shape.lse_offset + batch * shape.lse_batch + head * shape.lse_head;
+  return at;
+}
+
+@compute @workgroup_size(256)
+fn main(
+  @builtin(workgroup_id) group: vec3<u32>,
+  @builtin(num_workgroups) groups: vec3<u32>,
+  @builtin(local_invocation_index) thread: u32,
+) {
+  let number = group.x + group.y * groups.x;
+  if (number >= place_count()) {
+    return;
+  }
+  let at = find_place(number);
+  // Classes and heads may have fewer tiles than the most.
+  if (i32(at.tile) * 64 >= query_size(at)) {
+    return;
+  }
+  lane = thread;
+  x = (thread >> 1u) & 15u;
+  y = (thread & 1u) | ((thread >> 5u) << 1u);
+  first_lane = thread - 2u * x;
+  highest[0] = vec4<f32>(LOWEST);
+  if (thread < 64u) {
+    query_positions[thread] = query_position(at, i32(at.tile), i32(thread));
+  }
+  if (thread < 2u) {
+    atomicStore(&poisoned[thread], 0u);
+  }
+  clear_flags();
+  let box = query_box(at);
+  var cursor = Cursor(0u, 0u, 0u, Span(0, -1));
+  for (var next = next_tile(at, box, &cursor); next.kind != NO_PAIR; next = next_tile(at, box, &cursor)) {
+    attend_tile(at, next.segment, next.tile, next.kind == SOME_PAIRS);
+  }
+  store_rows(at);
+}
+
+const NO_PAIR = 0u;
+const SOME_PAIRS = 1u;
+const EVERY_PAIR = 2u;
+// A tile of a segment's keys, and which of its pairs with the query tile are edges.
+struct Tile {
+  segment: u32,
+  tile: i32,
+  kind: u32,
+}
+const NO_TILE = Tile(0u, 0, NO_PAIR);
+
+// First and last positions of a query tile.
+struct Box {
+  lo: i32,
+  hi: i32,
+}
+fn query_box(at: Place) -> Box {
+  let first = i32(at.tile) * 64;
+  let last = min(first + 63, query_size(at) - 1);
+  return Box(query_at(at, first), query_at(at, last));
+}
+
+// Key tiles along each axis, from first to last.
+struct Span {
+  first_0: i32,
+  last_0: i32,
+}
+
+// Key tiles of rows.
+fn key_span_0(at: Place, box: Box) -> Span {
+  if (select(-1, at.keys - 1, box.lo - shape.param_globals < 0) < 0) {
+    return Span(0, -1);
+  }
+  return Span(
+    tile_of(max(0, 0), 64),
+    tile_of(min(select(-1, at.keys - 1, box.lo - shape.param_globals < 0), key_size_0(at) - 1), 64),
+  );
+}
+
+// Which pairs of the two tiles are edges?
+fn tile_kind_0(at: Place, box: Box, tile: i32) -> u32 {
+  let first = tile * 64;
+  let end = min(first + 64, key_size_0(at));
+  let j_lo = key_at_0(at, first);
+  let j_hi = key_at_0(at, end - 1);
+  if (!(box.lo - shape.param_globals < 0 && shape.param_window - max(j_hi - box.lo, box.hi - j_lo) < 0 && shape.param_globals - j_hi <= 0)) {
+    return NO_PAIR;
+  }
+  return select(SOME_PAIRS, EVERY_PAIR, end == first + 64 && (box.hi - shape.param_globals < 0 && shape.param_window - max(0, max(box.lo - j_hi, j_lo - box.hi)) < 0 && shape.param_globals - j_lo <= 0));
+}
+
+// Where a workgroup stands: the piece that comes next, and tile n of the present one.
+struct Cursor {
+  piece: u32,
+  n: u32,
+  count: u32,
+  span: Span,
+}
+
+fn next_tile(at: Place, box: Box, cursor: ptr<function, Cursor>) -> Tile {
+  loop {
+    while ((*cursor).n >= (*cursor).count) {
+      if ((*cursor).piece >= 1u) {
+        return NO_TILE;
+      }
+      let span = key_span_0(at, box);
+      (*cursor).span = span;
+      (*cursor).count = u32(max(span.last_0 - span.first_0 + 1, 0));
+      (*cursor).n = 0u;
+      (*cursor).piece += 1u;
+    }
+    let n = (*cursor).n;
+    (*cursor).n += 1u;
+    let segment = 0u;
+    let tile = (*cursor).span.first_0 + i32(n);
+    let kind = tile_kind_0(at, box, tile);
+    if (kind != NO_PAIR) {
+      return Tile(segment, tile, kind);
+    }
+  }
+}
+
+// Index space interval(0, …): number of coordinates, and the position of coordinate v.
+fn query_size(at: Place) -> i32 {
+  return max(min(shape.param_globals - 1, at.base + at.queries - 1) - max(0, at.base) + 1, 0);
+}
+fn query_at(at: Place, v: i32) -> i32 {
+  return max(0, at.base) + v;
+}
+
+// Position of coordinate r of a tile; -1 where there is none.
+fn query_position(at: Place, tile: i32, r: i32) -> i32 {
+  let v = tile * 64 + r;
+  if (v >= query_size(at)) {
+    return -1;
+  }
+  return query_at(at, v);
+}
+
+// Index space rows: number of coordinates, and the position of coordinate v.
+fn key_size_0(at: Place) -> i32 {
+  return at.keys;
+}
+fn key_at_0(at: Place, v: i32) -> i32 {
+  return v;
+}
+
+// Position of coordinate r of a tile; -1 where there is none.
+fn key_position_0(at: Place, tile: i32, r: i32) -> i32 {
+  let v = tile * 64 + r;
+  if (v >= key_size_0(at)) {
+    return -1;
+  }
+  return key_at_0(at, v);
+}
+
+// Finds the positions of a tile's keys.
+fn place_keys(at: Place, segment: u32, tile: i32) {
+  if (lane < 64u) {
+    let r = i32(lane);
+    let j = key_position_0(at, tile, r);
+    key_positions[lane] = j;
+  }
+}
+
+// One tile of keys: online softmax of the query tile's scores, and their weighted values (FlashAttention).
+fn attend_tile(at: Place, segment: u32, tile: i32, is_partial: bool) {
+  place_keys(at, segment, tile);
+  scores[0] = vec4<f32>();
+  scores[1] = vec4<f32>();
+  scores[2] = vec4<f32>();
+  scores[3] = vec4<f32>();
+  for (var chunk = 0u; chunk < 4u; chunk++) {
+    workgroupBarrier();
+    load_queries(at, chunk);
+    load_keys(at, chunk);
+    workgroupBarrier();
+    score_tile();
+  }
+  finish_scores(at, segment, is_partial);
+  update_softmax();
+  for (var part = 0u; part < shape.four; part++) {
+    workgroupBarrier();
+    store_weights(part);
+    load_values(at, part, 0u);
+    workgroupBarrier();
+    add_values_0();
+  }
+  if (workgroupUniformLoad(&flagged) != 0u) {
+    poison_rows();
+    workgroupBarrier();
+    clear_flags();
+    workgroupBarrier();
+  }
+}
+
+// Is any component NaN or infinite? By bits, since WGSL may assume that there are none.
+fn is_bad(value: vec4<f32>) -> bool {
+  let exponent = vec4<u32>(INFINITY_BITS);
+  return any((bitcast<vec4<u32>>(value) & exponent) == exponent);
+}
+
+// Stages 16 columns of the queries; a bad one becomes 0, and its row is marked.
+fn load_queries(at: Place, chunk: u32) {
+  let row = lane >> 2u;
+  let piece = lane & 3u;
+  let position = query_positions[row];
+  let column = 4u * chunk + piece;
+  var value = vec4<f32>();
+  if (position >= 0) {
+    value = read_quad(q[at.q_start + u32(position - at.base) * shape.q_row + column]);
+  }
+  if (is_bad(value)) {
+    value = vec4<f32>();
+    atomicOr(&bad_queries[row >> 5u], 1u << (row & 31u));
+    flagged = 1u;
+  }
+  staged[66u * piece + row] = value;
+}
+
+// Stages 16 columns of the keys; a bad one becomes 0, and the key is marked.
+fn load_keys(at: Place, chunk: u32) {
+  let row = lane >> 2u;
+  let piece = lane & 3u;
+  let position = key_positions[row];
+  let column = 4u * chunk + piece;
+  var value = vec4<f32>();
+  if (position >= 0) {
+    value = read_quad(k[at.k_start + u32(position) * shape.k_row + column]);
+  }
+  if (is_bad(value)) {
+    value = vec4<f32>();
+    atomicOr(&bad_keys[row >> 5u], 1u << (row & 31u));
+    flagged = 1u;
+  }
+  staged[KEYS_AT + 66u * piece + row] = value;
+}
+
+// Stages 64 columns of the values of 16 keys, in the order of 4 g + c: 4 part + g + 16 c.
+fn load_values(at: Place, part: u32, first_column: u32) {
+  let slot = lane >> 4u;
+  let row = 4u * part + (slot >> 2u) + 16u * (slot & 3u);
+  let position = key_positions[row];
+  let column = first_column + (lane & 15u);
+  var value = vec4<f32>();
+  if (position >= 0) {
+    value = read_quad(v[at.v_start + u32(position) * shape.v_row + column]);
+  }
+  if (is_bad(value)) {
+    value = vec4<f32>();
+    atomicOr(&bad_keys[row >> 5u], 1u << (row & 31u));
+    flagged = 1u;
+  }
+  staged[VALUES_AT + lane] = value;
+}
+
+// sum + dot(a, b) as multiply-adds, one after the other.
+fn add_dot(sum: f32, a: vec4<f32>, b: vec4<f32>) -> f32 {
+  return a.w * b.w + (a.z * b.z + (a.y * b.y + (a.x * b.x + sum)));
+}
+// The scores of a row with four of the thread's keys.
+fn add_scores(sum: vec4<f32>, q: vec4<f32>, k0: vec4<f32>, k1: vec4<f32>, k2: vec4<f32>, k3: vec4<f32>) -> vec4<f32> {
+  return vec4<f32>(add_dot(sum.x, q, k0), add_dot(sum.y, q, k1), add_dot(sum.z, q, k2), add_dot(sum.w, q, k3));
+}
+// scores += queries * keys over the staged chunk.
+fn score_tile() {
+  for (var part = 0u; part < shape.chunk_width; part++) {
+    let key = KEYS_AT + 66u * part + x;
+    let k0 = staged[key];
+    let k1 = staged[key + 16u];
+    let k2 = staged[key + 32u];
+    let k3 = staged[key + 48u];
+    let query = 66u * part + y;
+    let q0 = staged[query];
+    scores[0] = add_scores(scores[0], q0, k0, k1, k2, k3);
+    let q1 = staged[query + 16u];
+    scores[1] = add_scores(scores[1], q1, k0, k1, k2, k3);
+    let q2 = staged[query + 32u];
+    scores[2] = add_scores(scores[2], q2, k0, k1, k2, k3);
+    let q3 = staged[query + 48u];
+    scores[3] = add_scores(scores[3], q3, k0, k1, k2, k3);
+  }
+}
+
+// Stages the weights of the 16 keys of a part: of row r those of four keys (c) of one thread in vec4 g.
+fn store_weights(part: u32) {
+  if (x >> 2u == part) {
+    let first = 4u * y + (x & 3u);
+    staged[first] = scores[0];
+    staged[first + 64u] = scores[1];
+    staged[first + 128u] = scores[2];
+    staged[first + 192u] = scores[3];
+  }
+}
+
+// sum + the values of four keys by their weights.
+fn add_weighted(sum: vec4<f32>, w: vec4<f32>, v0: vec4<f32>, v1: vec4<f32>, v2: vec4<f32>, v3: vec4<f32>) -> vec4<f32> {
+  return w.w * v3 + (w.z * v2 + (w.y * v1 + (w.x * v0 + sum)));
+}
+
+// sums += weights * values over the staged keys.
+fn add_values_0() {
+  for (var g = 0u; g < shape.four; g++) {
+    let key = VALUES_AT + 64u * g + x;
+    let v0 = staged[key];
+    let v1 = staged[key + 16u];
+    let v2 = staged[key + 32u];
+    let v3 = staged[key + 48u];
+    let row = 4u * y + g;
+    let w0 = staged[row];
+    sums[0] = add_weighted(sums[0], w0, v0, v1, v2, v3);
+    let w1 = staged[row + 64u];
+    sums[1] = add_weighted(sums[1], w1, v0, v1, v2, v3);
+    let w2 = staged[row + 128u];
+    sums[2] = add_weighted(sums[2], w2, v0, v1, v2, v3);
+    let w3 = staged[row + 192u];
+    sums[3] = add_weighted(sums[3], w3, v0, v1, v2, v3);
+  }
+}
+
+// From dot products to scores: the pattern's own, and LOWEST where a partial tile has no edge.
+fn finish_scores(at: Place, segment: u32, is_partial: bool) {
+  scores[0] *= 0.125;
+  scores[1] *= 0.125;
+  scores[2] *= 0.125;
+  scores[3] *= 0.125;
+  edges = 0xffffffffu;
+  if (is_partial) {
+    mask_tile(at, segment);
+  }
+  check_scores();
+}
+
+// readees: i -> j when i < globals
+fn keep(at: Place, segment: u32, i: i32, j: i32) -> bool {
+  return i < shape.param_globals && shape.param_window < abs(i - j) && shape.param_globals <= j;
+}
+
+// Finds the edges of a partial tile.
+fn mask_tile(at: Place, segment: u32) {
+  edges = 0u;
+  for (var n = 0u; n < shape.pairs; n++) {
+    let i = query_positions[y + 16u * (n >> 2u)];
+    let j = key_positions[x + 16u * (n & 3u)];
+    if (j >= 0 && keep(at, segment, i, j)) {
+      edges |= 1u << n;
+    }
+  }
+  scores[0] = select(vec4<f32>(LOWEST), scores[0], four_edges(edges >> 0u));
+  scores[1] = select(vec4<f32>(LOWEST), scores[1], four_edges(edges >> 4u));
+  scores[2] = select(vec4<f32>(LOWEST), scores[2], four_edges(edges >> 8u));
+  scores[3] = select(vec4<f32>(LOWEST), scores[3], four_edges(edges >> 12u));
+}
+fn four_edges(bits: u32) -> vec4<bool> {
+  return ((vec4<u32>(bits) >> vec4<u32>(0u, 1u, 2u, 3u)) & vec4<u32>(1u)) != vec4<u32>();
+}
+
+// A product past the range of f32 reaches its row: as NaN, never as a wrong number.
+fn check_scores() {
+  scores[0] = checked(scores[0], y);
+  scores[1] = checked(scores[1], y + 16u);
+  scores[2] = checked(scores[2], y + 32u);
+  scores[3] = checked(scores[3], y + 48u);
+}
+fn checked(scores: vec4<f32>, row: u32) -> vec4<f32> {
+  let bits = bitcast<vec4<u32>>(scores);
+  let bad = (bits & vec4<u32>(INFINITY_BITS)) == vec4<u32>(INFINITY_BITS);
+  if (!any(bad)) {
+    return scores;
+  }
+  if (any(bad)) {
+    atomicOr(&poisoned[row >> 5u], 1u << (row & 31u));
+  }
+  return select(scores, vec4<f32>(LOWEST), bad);
+}
+
+fn highest_of(x: vec4<f32>) -> f32 {
+  return max(max(x.x, x.y), max(x.z, x.w));
+}
+fn sum_of(x: vec4<f32>) -> f32 {
+  return (x.x + x.y) + (x.z + x.w);
+}
+// exp(scores - top); exactly 0 for pairs without an edge and scores of -infinity.
+fn weights_of(scores: vec4<f32>, top: f32) -> vec4<f32> {
+  return select(vec4<f32>(), exp(scores - top), scores > vec4<f32>(LOWEST));
+}
+
+// Turns scores into weights relative to the highest score yet, and rescales what was summed before.
+fn update_softmax() {
+  partial[lane] = vec4<f32>(highest_of(scores[0]), highest_of(scores[1]), highest_of(scores[2]), highest_of(scores[3]));
+  workgroupBarrier();
+  var top_0 = highest[0];
+  for (var n = 0u; n < shape.row_threads; n++) {
+    top_0 = max(top_0, partial[first_lane + 2u * n]);
+  }
+  let shrink_0 = exp(highest[0] - top_0);
+  highest[0] = top_0;
+  scores[0] = weights_of(scores[0], top_0.x);
+  scores[1] = weights_of(scores[1], top_0.y);
+  scores[2] = weights_of(scores[2], top_0.z);
+  scores[3] = weights_of(scores[3], top_0.w);
+  total[0] = total[0] * shrink_0 + vec4<f32>(sum_of(scores[0]), sum_of(scores[1]), sum_of(scores[2]), sum_of(scores[3]));
+  sums[0] *= shrink_0.x;
+  sums[1] *= shrink_0.y;
+  sums[2] *= shrink_0.z;
+  sums[3] *= shrink_0.w;
+}
+
+// The thread's parts of the sums of weights, added up over the threads of a row.
+fn reduce_totals() {
+  workgroupBarrier();
+  partial[lane] = total[0];
+  workgroupBarrier();
+  var all_0 = vec4<f32>();
+  for (var n = 0u; n < shape.row_threads; n++) {
+    all_0 = all_0 + partial[first_lane + 2u * n];
+  }
+  total[0] = all_0;
+}
+
+// Marks the rows that have an edge to a bad key, or are bad and have any edge.
+fn poison_rows() {
+  for (var n = 0u; n < shape.pairs; n++) {
+    let row = y + 16u * (n >> 2u);
+    let key = x + 16u * (n & 3u);
+    let bad_row = atomicLoad(&bad_queries[row >> 5u]) >> (row & 31u);
+    let bad_key = atomicLoad(&bad_keys[key >> 5u]) >> (key & 31u);
+    if (((bad_row | bad_key) & (edges >> n) & 1u) != 0u) {
+      atomicOr(&poisoned[row >> 5u], 1u << (row & 31u));
+    }
+  }
+}
+fn is_poisoned(row: u32) -> bool {
+  return ((atomicLoad(&poisoned[row >> 5u]) >> (row & 31u)) & 1u) != 0u;
+}
+fn clear_flags() {
+  if (lane < 2u) {
+    atomicStore(&bad_queries[lane], 0u);
+    atomicStore(&bad_keys[lane], 0u);
+    flagged = 0u;
+  }
+}
+
+// What lse holds for the row of position i, as bits.
+fn lse_before(at: Place, i: i32) -> u32 {
+  return lse[at.lse_start + u32(i - at.base) * shape.lse_row];
+}
+
+// Divides by the sums of weights and writes the tile's rows.
+fn store_rows(at: Place) {
+  workgroupBarrier();
+  // Read by all threads of a row before one of them writes.
+  let i_0 = query_positions[y];
+  var before_0 = NEGATIVE_INFINITY_BITS;
+  if (i_0 >= 0) {
+    before_0 = lse_before(at, i_0);
+  }
+  let i_1 = query_positions[y + 16u];
+  var before_1 = NEGATIVE_INFINITY_BITS;
+  if (i_1 >= 0) {
+    before_1 = lse_before(at, i_1);
+  }
+  let i_2 = query_positions[y + 32u];
+  var before_2 = NEGATIVE_INFINITY_BITS;
+  if (i_2 >= 0) {
+    before_2 = lse_before(at, i_2);
+  }
+  let i_3 = query_positions[y + 48u];
+  var before_3 = NEGATIVE_INFINITY_BITS;
+  if (i_3 >= 0) {
+    before_3 = lse_before(at, i_3);
+  }
+  reduce_totals();
+  if (i_0 >= 0) {
+    store_row(at, i_0, highest[0].x, total[0].x, is_poisoned(y), before_0, x, sums[0]);
+  }
+  if (i_1 >= 0) {
+    store_row(at, i_1, highest[0].y, total[0].y, is_poisoned(y + 16u), before_1, x, sums[1]);
+  }
+  if (i_2 >= 0) {
+    store_row(at, i_2, highest[0].z, total[0].z, is_poisoned(y + 32u), before_2, x, sums[2]);
+  }
+  if (i_3 >= 0) {
+    store_row(at, i_3, highest[0].w, total[0].w, is_poisoned(y + 48u), before_3, x, sums[3]);
+  }
+}
+
+// Writes the row of position i: sums are the weighted values of some of its columns, total the sum of the weights,
+// both relative to exp(highest). They merge with what earlier passes left.
+fn store_row(
+  at: Place,
+  i: i32,
+  highest: f32,
+  total: f32,
+  poisoned: bool,
+  before: u32,
+  column: u32,
+  sums_0: vec4<f32>,
+) {
+  let row = u32(i - at.base);
+  let old_is_nan = (before & 0x7fffffffu) > INFINITY_BITS;
+  // A sum past the range of f32 is told too.
+  let is_nan = poisoned || (bitcast<u32>(total) & INFINITY_BITS) == INFINITY_BITS || old_is_nan;
+  // log(exp(a) + exp(b)) of this pass and those before.
+  let own_lse = select(LOWEST, highest + log(total), total > 0.0);
+  let old_lse = select(bitcast<f32>(before), LOWEST, before == NEGATIVE_INFINITY_BITS || old_is_nan);
+  let top = max(own_lse, old_lse);
+  let own_weight = select(0.0, exp(own_lse - top), own_lse > LOWEST);
+  let old_weight = select(0.0, exp(old_lse - top), old_lse > LOWEST);
+  let weight = own_weight + old_weight;
+  let found = weight > 0.0;
+  let row_lse = top + log(select(1.0, weight, found));
+  let share = select(0.0, own_weight / (weight * total), own_weight > 0.0);
+  let old_share = select(0.0, old_weight / weight, old_weight > 0.0);
+  let nan = vec4<f32>(bitcast<f32>(shape.nan));
+  let row_start = at.out_start + row * shape.out_row;
+  // A share of 0 keeps nothing, whatever stood there.
+  var value_0 = sums_0 * share;
+  if (old_share > 0.0) {
+    value_0 += read_out(out[row_start + column]) * old_share;
+  }
+  out[row_start + column] = write_out(select(value_0, nan, is_nan));
+  if (column == 0u) {
+    let bits = select(NEGATIVE_INFINITY_BITS, bitcast<u32>(row_lse), found);
+    lse[at.lse_start + row * shape.lse_row] = select(bits, NAN_BITS, is_nan);
+  }
+}
+
+// The tile that a coordinate lies in; those before the first lie in tile -1.
+fn tile_of(coordinate: i32, extent: i32) -> i32 {
+  return select(coordinate / extent, -1, coordinate < 0);
+}
+
+// ==== own_decode_1: decode, portable, schedule own, pass 2 ====
+
+// Four numbers of q, k or v: f32.
+alias Quad = vec4<f32>;
+fn read_quad(x: Quad) -> vec4<f32> {
+  return x;
+}
+
+// own_decode_1: attention over tiles of 16 queries and 64 keys, the keys in parts.
+// Queries by interval(0, …).
+//   keys by rows: readees: i -> j when i < globals
+
+struct Shape {
+  tiles: u32,
+  classes: u32,
+  heads: u32,
+  lengths: u32,
+  batch: u32,
+  splits: u32,
+  key_heads: u32,
+  q_offset: u32,
+  q_batch: u32,
+  q_head: u32,
+  k_offset: u32,
+  k_batch: u32,
+  k_head: u32,
+  v_offset: u32,
+  v_batch: u32,
+  v_head: u32,
+  param_globals: i32,
+  param_window: i32,
+  four: u32,
+  chunk_width: u32,
+  row_threads: u32,
+  pairs: u32,
+  q_row: u32,
+  k_row: u32,
+  v_row: u32,
+}
+
+@group(0) @binding(0) var<uniform> shape: Shape;
+@group(0) @binding(1) var<storage, read> q: array<Quad>;
+@group(0) @binding(2) var<storage, read> k: array<Quad>;
+@group(0) @binding(3) var<storage, read> v: array<Quad>;
+@group(0) @binding(7) var<storage, read> plan: array<u32>;
+@group(0) @binding(8) var<storage, read_write> parts: array<vec4<f32>>;
+
+// Scores below this count as none: their weight is exactly 0.
+const LOWEST = -3.4e38;
+const INFINITY_BITS = 0x7f800000u;
+const NEGATIVE_INFINITY_BITS = 0xff800000u;
+const NAN_BITS = 0x7fc00000u;
+
+// Staging space: first a chunk of the queries and of the keys, later some weights and values.
+const KEYS_AT = 72u;
+const WEIGHTS_AT = 0u;
+const VALUES_AT = 64u;
+var<workgroup> staged: array<vec4<f32>, 336>;
+// What each thread found for its rows, to be reduced over the 16 threads that share them.
+var<workgroup> partial: array<vec4<f32>, 256>;
+// Positions of the tile's queries and keys; -1 where there is none.
+var<workgroup> query_positions: array<i32, 16>;
+var<workgroup> key_positions: array<i32, 64>;
+// Rows and keys with NaN or infinity in them, as bits; rows that such a key reaches.
+var<workgroup> bad_queries: array<atomic<u32>, 2>;
+var<workgroup> bad_keys: array<atomic<u32>, 2>;
+var<workgroup> poisoned: array<atomic<u32>, 2>;
+// 1 if there is any bad query or key in the tile.
+var<workgroup> flagged: u32;
+
+// This thread, the first that shares its rows (the others come in steps of two), and its place among
+// 16 x 16: rows y, keys x + 16c, columns x + 16n.
+var<private> lane: u32;
+var<private> first_lane: u32;
+var<private> x: u32;
+var<private> y: u32;
+// Scores and then weights: of row r elements, a component for each key.
+var<private> scores: array<vec4<f32>, 1>;
+// Bit 4r + c: are row r and key c an edge?
+var<private> edges: u32;
+// Weighted sums of values: 1 vec4 a row.
+var<private> sums: array<vec4<f32>, 1>;
+// Of each row the highest score yet, and the thread's own part of the sum of weights.
+var<private> highest: array<vec4<f32>, 1>;
+var<private> total: array<vec4<f32>, 1>;
+
+// Where a workgroup stands.
+struct Place {
+  batch: i32,
+  head: i32,
+  // This batch's own lengths, and the position of its first query row.
+  queries: i32,
+  keys: i32,
+  base: i32,
+  // Residue class of the query space, and the tile in it.
+  residue: i32,
+  tile: u32,
+  // Which part of the keys, of how many.
+  split: u32,
+  splits: u32,
+  // Where this head starts in each tensor.
+  q_start: u32,
+  k_start: u32,
+  v_start: u32,
+}
+
+// Number of workgroups that have something to do.
+fn place_count() -> u32 {
+  return shape.tiles * shape.classes * shape.heads * shape.batch * shape.splits;
+}
+
+fn find_place(number: u32) -> Place {
+  var at: Place;
+  let tiles = shape.tiles;
+  // The last tiles first: under a causal rule they have most to do.
+  at.tile = tiles - 1u - number % tiles;
+  at.residue = i32(number / tiles % shape.classes);
+  let line = number / (tiles * shape.classes);
+  let head = line % shape.heads;
+  let batch = line / shape.heads % shape.batch;
+  at.split = line / (shape.heads * shape.batch);
+  at.splits = shape.splits;
+  at.head = i32(head);
+  at.batch = i32(batch);
+  at.queries = i32(plan[shape.lengths + 2u * batch]);
+  at.keys = i32(plan[shape.lengths + 2u * batch + 1u]);
+  at.base = at.keys - at.queries;
+  let key_head = head / (shape.heads / shape.key_heads);
+  at.q_start = shape.q_offset + batch * shape.q_batch + head * shape.q_head;
+  at.k_start = shape.k_offset + batch * shape.k_batch + key_head * shape.k_head;
+  at.v_start = shape.v_offset + batch * shape.v_batch + key_head * shape.v_head;
+  return at;
+}
+
+@compute @workgroup_size(256)
+fn main(
+  @builtin(workgroup_id) group: vec3<u32>,
+  @builtin(num_workgroups) groups: vec3<u32>,
+  @builtin(local_invocation_index) thread: u32,
+) {
+  let number = group.x + group.y * groups.x;
+  if (number >= place_count()) {
+    return;
+  }
+  let at = find_place(number);
+  // Classes and heads may have fewer tiles than the most.
+  if (i32(at.tile) * 16 >= query_size(at)) {
+    return;
+  }
+  lane = thread;
+  x = (thread >> 1u) & 15u;
+  y = (thread & 1u) | ((thread >> 5u) << 1u);
+  first_lane = thread - 2u * x;
+  highest[0] = vec4<f32>(LOWEST);
+  if (thread < 16u) {
+    query_positions[thread] = query_position(at, i32(at.tile), i32(thread));
+  }
+  if (thread < 2u) {
+    atomicStore(&poisoned[thread], 0u);
+  }
+  clear_flags();
+  let box = query_box(at);
+  var cursor = Cursor(0u, 0u, 0u, 0u, Span(0, -1));
+  for (var next = next_tile(at, box, &cursor); next.kind != NO_PAIR; next = next_tile(at, box, &cursor)) {
+    attend_tile(at, next.segment, next.tile, next.kind == SOME_PAIRS);
+  }
+  store_parts(at, number);
+}
+
+const NO_PAIR = 0u;
+const SOME_PAIRS = 1u;
+const EVERY_PAIR = 2u;
+// A tile of a segment's keys, and which of its pairs with the query tile are edges.
+struct Tile {
+  segment: u32,
+  tile: i32,
+  kind: u32,
+}
+const NO_TILE = Tile(0u, 0, NO_PAIR);
+
+// First and last positions of a query tile.
+struct Box {
+  lo: i32,
+  hi: i32,
+}
+fn query_box(at: Place) -> Box {
+  let first = i32(at.tile) * 16;
+  let last = min(first + 15, query_size(at) - 1);
+  return Box(query_at(at, first), query_at(at, last));
+}
+
+// Key tiles along each axis, from first to last.
+struct Span {
+  first_0: i32,
+  last_0: i32,
+}
+
+// Key tiles of rows.
+fn key_span_0(at: Place, box: Box) -> Span {
+  if (select(-1, at.keys - 1, box.lo - shape.param_globals < 0) < 0) {
+    return Span(0, -1);
+  }
+  return Span(
+    tile_of(max(0, 0), 64),
+    tile_of(min(select(-1, at.keys - 1, box.lo - shape.param_globals < 0), key_size_0(at) - 1), 64),
+  );
+}
+
+// Which pairs of the two tiles are edges?
+fn tile_kind_0(at: Place, box: Box, tile: i32) -> u32 {
+  let first = tile * 64;
+  let end = min(first + 64, key_size_0(at));
+  let j_lo = key_at_0(at, first);
+  let j_hi = key_at_0(at, end - 1);
+  if (!(box.lo - shape.param_globals < 0 && shape.param_window - max(j_hi - box.lo, box.hi - j_lo) < 0 && shape.param_globals - j_hi <= 0)) {
+    return NO_PAIR;
+  }
+  return select(SOME_PAIRS, EVERY_PAIR, end == first + 64 && (box.hi - shape.param_globals < 0 && shape.param_window - max(0, max(box.lo - j_hi, j_lo - box.hi)) < 0 && shape.param_globals - j_lo <= 0));
+}
+
+// Where a workgroup stands: the piece that comes next, and tile n of the present one.
+struct Cursor {
+  piece: u32,
+  n: u32,
+  count: u32,
+  // Tiles of the pieces before.
+  visited: u32,
+  span: Span,
+}
+
+fn next_tile(at: Place, box: Box, cursor: ptr<function, Cursor>) -> Tile {
+  loop {
+    while ((*cursor).n >= (*cursor).count) {
+      if ((*cursor).piece >= 1u) {
+        return NO_TILE;
+      }
+      let span = key_span_0(at, box);
+      (*cursor).visited += (*cursor).count;
+      (*cursor).span = span;
+      (*cursor).count = u32(max(span.last_0 - span.first_0 + 1, 0));
+      (*cursor).n = (at.split + at.splits - (*cursor).visited % at.splits) % at.splits;
+      (*cursor).piece += 1u;
+    }
+    let n = (*cursor).n;
+    (*cursor).n += at.splits;
+    let segment = 0u;
+    let tile = (*cursor).span.first_0 + i32(n);
+    let kind = tile_kind_0(at, box, tile);
+    if (kind != NO_PAIR) {
+      return Tile(segment, tile, kind);
+    }
+  }
+}
+
+// Index space interval(0, …): number of coordinates, and the position of coordinate v.
+fn query_size(at: Place) -> i32 {
+  return max(min(shape.param_globals - 1, at.base + at.queries - 1) - max(0, at.base) + 1, 0);
+}
+fn query_at(at: Place, v: i32) -> i32 {
+  return max(0, at.base) + v;
+}
+
+// Position of coordinate r of a tile; -1 where there is none.
+fn query_position(at: Place, tile: i32, r: i32) -> i32 {
+  let v = tile * 16 + r;
+  if (v >= query_size(at)) {
+    return -1;
+  }
+  return query_at(at, v);
+}
+
+// Index space rows: number of coordinates, and the position of coordinate v.
+fn key_size_0(at: Place) -> i32 {
+  return at.keys;
+}
+fn key_at_0(at: Place, v: i32) -> i32 {
+  return v;
+}
+
+// Position of coordinate r of a tile; -1 where there is none.
+fn key_position_0(at: Place, tile: i32, r: i32) -> i32 {
+  let v = tile * 64 + r;
+  if (v >= key_size_0(at)) {
+    return -1;
+  }
+  return key_at_0(at, v);
+}
+
+// Finds the positions of a tile's keys.
+fn place_keys(at: Place, segment: u32, tile: i32) {
+  if (lane < 64u) {
+    let r = i32(lane);
+    let j = key_position_0(at, tile, r);
+    key_positions[lane] = j;
+  }
+}
+
+// One tile of keys: online softmax of the query tile's scores, and their weighted values (FlashAttention).
+fn attend_tile(at: Place, segment: u32, tile: i32, is_partial: bool) {
+  place_keys(at, segment, tile);
+  scores[0] = vec4<f32>();
+  for (var chunk = 0u; chunk < 4u; chunk++) {
+    workgroupBarrier();
+    load_queries(at, chunk);
+    load_keys(at, chunk);
+    workgroupBarrier();
+    score_tile();
+  }
+  finish_scores(at, segment, is_partial);
+  update_softmax();
+  for (var part = 0u; part < shape.four; part++) {
+    workgroupBarrier();
+    store_weights(part);
+    load_values(at, part, 0u);
+    workgroupBarrier();
+    add_values_0();
+  }
+  if (workgroupUniformLoad(&flagged) != 0u) {
+    poison_rows();
+    workgroupBarrier();
+    clear_flags();
+    workgroupBarrier();
+  }
+}
+
+// Is any component NaN or infinite? By bits, since WGSL may assume that there are none.
+fn is_bad(value: vec4<f32>) -> bool {
+  let exponent = vec4<u32>(INFINITY_BITS);
+  return any((bitcast<vec4<u32>>(value) & exponent) == exponent);
+}
+
+// Stages 16 columns of the queries; a bad one becomes 0, and its row is marked.
+fn load_queries(at: Place, chunk: u32) {
+  if (lane < 64u) {
+    let row = lane >> 2u;
+    let piece = lane & 3u;
+    let position = query_positions[row];
+    let column = 4u * chunk + piece;
+    var value = vec4<f32>();
+    if (position >= 0) {
+      value = read_quad(q[at.q_start + u32(position - at.base) * shape.q_row + column]);
+    }
+    if (is_bad(value)) {
+      value = vec4<f32>();
+      atomicOr(&bad_queries[row >> 5u], 1u << (row & 31u));
+      flagged = 1u;
+    }
+    staged[18u * piece + row] = value;
+  }
+}
+
+// Stages 16 columns of the keys; a bad one becomes 0, and the key is marked.
+fn load_keys(at: Place, chunk: u32) {
+  let row = lane >> 2u;
+  let piece = lane & 3u;
+  let position = key_positions[row];
+  let column = 4u * chunk + piece;
+  var value = vec4<f32>();
+  if (position >= 0) {
+    value = read_quad(k[at.k_start + u32(position) * shape.k_row + column]);
+  }
+  if (is_bad(value)) {
+    value = vec4<f32>();
+    atomicOr(&bad_keys[row >> 5u], 1u << (row & 31u));
+    flagged = 1u;
+  }
+  staged[KEYS_AT + 66u * piece + row] = value;
+}
+
+// Stages 64 columns of the values of 16 keys, in the order of 4 g + c: 4 part + g + 16 c.
+fn load_values(at: Place, part: u32, first_column: u32) {
+  let slot = lane >> 4u;
+  let row = 4u * part + (slot >> 2u) + 16u * (slot & 3u);
+  let position = key_positions[row];
+  let column = first_column + (lane & 15u);
+  var value = vec4<f32>();
+  if (position >= 0) {
+    value = read_quad(v[at.v_start + u32(position) * shape.v_row + column]);
+  }
+  if (is_bad(value)) {
+    value = vec4<f32>();
+    atomicOr(&bad_keys[row >> 5u], 1u << (row & 31u));
+    flagged = 1u;
+  }
+  staged[VALUES_AT + lane] = value;
+}
+
+// sum + dot(a, b) as multiply-adds, one after the other.
+fn add_dot(sum: f32, a: vec4<f32>, b: vec4<f32>) -> f32 {
+  return a.w * b.w + (a.z * b.z + (a.y * b.y + (a.x * b.x + sum)));
+}
+// The scores of a row with four of the thread's keys.
+fn add_scores(sum: vec4<f32>, q: vec4<f32>, k0: vec4<f32>, k1: vec4<f32>, k2: vec4<f32>, k3: vec4<f32>) -> vec4<f32> {
+  return vec4<f32>(add_dot(sum.x, q, k0), add_dot(sum.y, q, k1), add_dot(sum.z, q, k2), add_dot(sum.w, q, k3));
+}
+// scores += queries * keys over the staged chunk.
+fn score_tile() {
+  for (var part = 0u; part < shape.chunk_width; part++) {
+    let key = KEYS_AT + 66u * part + x;
+    let k0 = staged[key];
+    let k1 = staged[key + 16u];
+    let k2 = staged[key + 32u];
+    let k3 = staged[key + 48u];
+    let query = 18u * part + y;
+    let q0 = staged[query];
+    scores[0] = add_scores(scores[0], q0, k0, k1, k2, k3);
+  }
+}
+
+// Stages the weights of the 16 keys of a part: of row r those of four keys (c) of one thread in vec4 g.
+fn store_weights(part: u32) {
+  if (x >> 2u == part) {
+    let first = 4u * y + (x & 3u);
+    staged[first] = scores[0];
+  }
+}
+
+// sum + the values of four keys by their weights.
+fn add_weighted(sum: vec4<f32>, w: vec4<f32>, v0: vec4<f32>, v1: vec4<f32>, v2: vec4<f32>, v3: vec4<f32>) -> vec4<f32> {
+  return w.w * v3 + (w.z * v2 + (w.y * v1 + (w.x * v0 + sum)));
+}
+
+// sums += weights * values over the staged keys.
+fn add_values_0() {
+  for (var g = 0u; g < shape.four; g++) {
+    let key = VALUES_AT + 64u * g + x;
+    let v0 = staged[key];
+    let v1 = staged[key + 16u];
+    let v2 = staged[key + 32u];
+    let v3 = staged[key + 48u];
+    let row = 4u * y + g;
+    let w0 = staged[row];
+    sums[0] = add_weighted(sums[0], w0, v0, v1, v2, v3);
+  }
+}
+
+// From dot products to scores: the pattern's own, and LOWEST where a partial tile has no edge.
+fn finish_scores(at: Place, segment: u32, is_partial: bool) {
+  scores[0] *= 0.125;
+  edges = 0xffffffffu;
+  if (is_partial) {
+    mask_tile(at, segment);
+  }
+  check_scores();
+}
+
+// readees: i -> j when i < globals
+fn keep(at: Place, segment: u32, i: i32, j: i32) -> bool {
+  return i < shape.param_globals && shape.param_window < abs(i - j) && shape.param_globals <= j;
+}
+
+// Finds the edges of a partial tile.
+fn mask_tile(at: Place, segment: u32) {
+  edges = 0u;
+  for (var n = 0u; n < shape.pairs; n++) {
+    let i = query_positions[y + 16u * (n >> 2u)];
+    let j = key_positions[x + 16u * (n & 3u)];
+    if (j >= 0 && keep(at, segment, i, j)) {
+      edges |= 1u << n;
+    }
+  }
+  scores[0] = select(vec4<f32>(LOWEST), scores[0], four_edges(edges >> 0u));
+}
+fn four_edges(bits: u32) -> vec4<bool> {
+  return ((vec4<u32>(bits) >> vec4<u32>(0u, 1u, 2u, 3u)) & vec4<u32>(1u)) != vec4<u32>();
+}
+
+// A product past the range of f32 reaches its row: as NaN, never as a wrong number.
+fn check_scores() {
+  scores[0] = checked(scores[0], y);
+}
+fn checked(scores: vec4<f32>, row: u32) -> vec4<f32> {
+  let bits = bitcast<vec4<u32>>(scores);
+  let bad = (bits & vec4<u32>(INFINITY_BITS)) == vec4<u32>(INFINITY_BITS);
+  if (!any(bad)) {
+    return scores;
+  }
+  if (any(bad)) {
+    atomicOr(&poisoned[row >> 5u], 1u << (row & 31u));
+  }
+  return select(scores, vec4<f32>(LOWEST), bad);
+}
+
+fn highest_of(x: vec4<f32>) -> f32 {
+  return max(max(x.x, x.y), max(x.z, x.w));
+}
+fn sum_of(x: vec4<f32>) -> f32 {
+  return (x.x + x.y) + (x.z + x.w);
+}
+// exp(scores - top); exactly 0 for pairs without an edge and scores of -infinity.
+fn weights_of(scores: vec4<f32>, top: f32) -> vec4<f32> {
+  return select(vec4<f32>(), exp(scores - top), scores > vec4<f32>(LOWEST));
+}
+
+// Turns scores into weights relative to the highest score yet, and rescales what was summed before.
+fn update_softmax() {
+  partial[lane] = vec4<f32>(highest_of(scores[0]), 0.0, 0.0, 0.0);
+  workgroupBarrier();
+  var top_0 = highest[0];
+  for (var n = 0u; n < shape.row_threads; n++) {
+    top_0 = max(top_0, partial[first_lane + 2u * n]);
+  }
+  let shrink_0 = exp(highest[0] - top_0);
+  highest[0] = top_0;
+  scores[0] = weights_of(scores[0], top_0.x);
+  total[0] = total[0] * shrink_0 + vec4<f32>(sum_of(scores[0]), 0.0, 0.0, 0.0);
+  sums[0] *= shrink_0.x;
+}
+
+// The thread's parts of the sums of weights, added up over the threads of a row.
+fn reduce_totals() {
+  workgroupBarrier();
+  partial[lane] = total[0];
+  workgroupBarrier();
+  var all_0 = vec4<f32>();
+  for (var n = 0u; n < shape.row_threads; n++) {
+    all_0 = all_0 + partial[first_lane + 2u * n];
+  }
+  total[0] = all_0;
+}
+
+// Marks the rows that have an edge to a bad key, or are bad and have any edge.
+fn poison_rows() {
+  for (var n = 0u; n < shape.pairs; n++) {
+    let row = y + 16u * (n >> 2u);
+    let key = x + 16u * (n & 3u);
+    let bad_row = atomicLoad(&bad_queries[row >> 5u]) >> (row & 31u);
+    let bad_key = atomicLoad(&bad_keys[key >> 5u]) >> (key & 31u);
+    if (((bad_row | bad_key) & (edges >> n) & 1u) != 0u) {
+      atomicOr(&poisoned[row >> 5u], 1u << (row & 31u));
+    }
+  }
+}
+fn is_poisoned(row: u32) -> bool {
+  return ((atomicLoad(&poisoned[row >> 5u]) >> (row & 31u)) & 1u) != 0u;
+}
+fn clear_flags() {
+  if (lane < 2u) {
+    atomicStore(&bad_queries[lane], 0u);
+    atomicStore(&bad_keys[lane], 0u);
+    flagged = 0u;
+  }
+}
+
+// Writes what this part of the keys gives: of each row the sums, then the highest score, the total and poison.
+fn store_parts(at: Place, number: u32) {
+  reduce_totals();
+  let part_0 = (number * 16u + y) * 17u;
+  parts[part_0 + x] = sums[0];
+  if (x == 0u) {
+    let poison = select(0.0, 1.0, is_poisoned(y));
+    parts[part_0 + 16u] = vec4<f32>(highest[0].x, total[0].x, poison, 0.0);
+  }
+}
+
+// The tile that a coordinate lies in; those before the first lie in tile -1.
+fn tile_of(coordinate: i32, extent: i32) -> i32 {
+  return select(coordinate / extent, -1, coordinate < 0);
+}
+
+// ==== own_merge_1: merge, portable, schedule own, pass 2 ====
+
+// Four numbers of out: f32.
+alias OutQuad = vec4<f32>;
+fn read_out(x: OutQuad) -> vec4<f32> {
+  return x;
+}
+fn write_out(x: vec4<f32>) -> OutQuad {
+  return x;
+}
+
+// own_merge_1: merges the parts of the keys that a decoding kernel made.
+
+struct Shape {
+  tiles: u32,
+  classes: u32,
+  heads: u32,
+  lengths: u32,
+  out_offset: u32,
+  out_batch: u32,
+  out_head: u32,
+  lse_offset: u32,
+  lse_batch: u32,
+  lse_head: u32,
+  batch: u32,
+  splits: u32,
+  param_globals: i32,
+  lse_row: u32,
+  nan: u32,
+  out_row: u32,
+}
+
+@group(0) @binding(0) var<uniform> shape: Shape;
+@group(0) @binding(4) var<storage, read_write> out: array<OutQuad>;
+@group(0) @binding(5) var<storage, read_write> lse: array<u32>;
+@group(0) @binding(7) var<storage, read> plan: array<u32>;
+@group(0) @binding(8) var<storage, read> parts: array<vec4<f32>>;
+
+// Scores below this count as none: their weight is exactly 0.
+const LOWEST = -3.4e38;
+const INFINITY_BITS = 0x7f800000u;
+const NEGATIVE_INFINITY_BITS = 0xff800000u;
+const NAN_BITS = 0x7fc00000u;
+
+// What threads found over some of the parts: the highest score and poison; later sums of a column, and totals.
+var<workgroup> sums: array<vec4<f32>, 128>;
+var<workgroup> totals: array<f32, 8>;
+
+// Where a workgroup stands.
+struct Place {
+  batch: i32,
+  head: i32,
+  // This batch's own lengths, and the position of its first query row.
+  queries: i32,
+  keys: i32,
+  base: i32,
+  // Residue class of the query space, and the tile in it.
+  residue: i32,
+  tile: u32,
+  // Which part of the keys, of how many.
+  split: u32,
+  splits: u32,
+  // Where this head starts in each tensor.
+  out_start: u32,
+  lse_start: u32,
+}
+
+// Number of workgroups that have something to do.
+fn place_count() -> u32 {
+  return shape.tiles * shape.classes * shape.heads * shape.batch;
+}
+
+fn find_place(number: u32) -> Place {
+  var at: Place;
+  let tiles = shape.tiles;
+  // The last tiles first: under a causal rule they have most to do.
+  at.tile = tiles - 1u - number % tiles;
+  at.residue = i32(number / tiles % shape.classes);
+  let line = number / (tiles * shape.classes);
+  let head = line % shape.heads;
+  let batch = line / shape.heads;
+  at.split = 0u;
+  at.splits = 1u;
+  at.head = i32(head);
+  at.batch = i32(batch);
+  at.queries = i32(plan[shape.lengths + 2u * batch]);
+  at.keys = i32(plan[shape.lengths + 2u * batch + 1u]);
+  at.base = at.keys - at.queries;
+  at.out_start = shape.out_offset + batch * shape.out_batch + head * shape.out_head;
+  at.lse_start = shape.lse_offset + batch * shape.lse_batch + head * shape.lse_head;
+  return at;
+}
+
+@compute @workgroup_size(128)
+fn main(
+  @builtin(workgroup_id) group: vec3<u32>,
+  @builtin(num_workgroups) groups: vec3<u32>,
+  @builtin(local_invocation_index) thread: u32,
+) {
+  let line = group.x + group.y * groups.x;
+  let number = line / 16u;
+  if (number >= place_count()) {
+    return;
+  }
+  let at = find_place(number);
+  let r = line % 16u;
+  let own = at;
+  let i = query_position(at, i32(at.tile), i32(r));
+  if (i < 0) {
+    return;
+  }
+  // All threads have read lse before one of them writes it: barriers follow.
+  let before = lse_before(own, i);
+  // Where the first part of the row stands, and how far it is to the next.
+  let first = line * 17u;
+  let step = place_count() * 16u * 17u;
+  var highest = LOWEST;
+  var poison = 0.0;
+  for (var split = thread; split < shape.splits; split += 128u) {
+    let found = parts[first + split * step + 16u];
+    highest = max(highest, found.x);
+    poison = max(poison, found.z);
+  }
+  let statistics = highest_of_all(vec4<f32>(highest, poison, 0.0, 0.0), thread);
+  let top = statistics.x;
+  let is_poisoned = statistics.y != 0.0;
+  let column = thread % 16u;
+  var total = 0.0;
+  var sum = vec4<f32>();
+  if (column < 16u) {
+    for (var split = thread / 16u; split < shape.splits; split += 8u) {
+      let part = first + split * step;
+      let found = parts[part + 16u];
+      let weight = exp(found.x - top);
+      total += found.y * weight;
+      sum += parts[part + column] * weight;
+    }
+  }
+  sums[thread] = sum;
+  if (column == 0u) {
+    totals[thread / 16u] = total;
+  }
+  workgroupBarrier();
+  if (thread >= 16u) {
+    return;
+  }
+  for (var n = 1u; n < 8u; n++) {
+    sum += sums[thread + 16u * n];
+  }
+  store_row(own, i, top, total_of_parts(), is_poisoned, before, column, sum);
+}
+
+// The highest of each component over all threads.
+fn highest_of_all(own: vec4<f32>, thread: u32) -> vec4<f32> {
+  sums[thread] = own;
+  for (var half = 64u; half > 0u; half /= 2u) {
+    workgroupBarrier();
+    if (thread < half) {
+      sums[thread] = max(sums[thread], sums[thread + half]);
+    }
+  }
+  return workgroupUniformLoad(&sums[0]);
+}
+fn total_of_parts() -> f32 {
+  var total = 0.0;
+  for (var n = 0u; n < 8u; n++) {
+    total += totals[n];
+  }
+  return total;
+}
+
+// Index space interval(0, …): number of coordinates, and the position of coordinate v.
+fn query_size(at: Place) -> i32 {
+  return max(min(shape.param_globals - 1, at.base + at.queries - 1) - max(0, at.base) + 1, 0);
+}
+fn query_at(at: Place, v: i32) -> i32 {
+  return max(0, at.base) + v;
+}
+
+// Position of coordinate r of a tile; -1 where there is none.
+fn query_position(at: Place, tile: i32, r: i32) -> i32 {
+  let v = tile * 16 + r;
+  if (v >= query_size(at)) {
+    return -1;
+  }
+  return query_at(at, v);
+}
+
+// What lse holds for the row of position i, as bits.
+fn lse_before(at: Place, i: i32) -> u32 {
+  return lse[at.lse_start + u32(i - at.base) * shape.lse_row];
+}
+
+// Writes the row of position i: sums are the weighted values of some of its columns, total the sum of the weights,
+// both relative to exp(highest). They merge with what earlier passes left.
+fn store_row(
+  at: Place,
+  i: i32,
+  highest: f32,
+  total: f32,
+  poisoned: bool,
+  before: u32,
+  column: u32,
+  sums_0: vec4<f32>,
+) {
+  let row = u32(i - at.base);
+  let old_is_nan = (before & 0x7fffffffu) > INFINITY_BITS;
+  // A sum past the range of f32 is told too.
+  let is_nan = poisoned || (bitcast<u32>(total) & INFINITY_BITS) == INFINITY_BITS || old_is_nan;
+  // log(exp(a) + exp(b)) of this pass and those before.
+  let own_lse = select(LOWEST, highest + log(total), total > 0.0);
+  let old_lse = select(bitcast<f32>(before), LOWEST, before == NEGATIVE_INFINITY_BITS || old_is_nan);
+  let top = max(own_lse, old_lse);
+  let own_weight = select(0.0, exp(own_lse - top), own_lse > LOWEST);
+  let old_weight = select(0.0, exp(old_lse - top), old_lse > LOWEST);
+  let weight = own_weight + old_weight;
+  let found = weight > 0.0;
+  let row_lse = top + log(select(1.0, weight, found));
+  let share = select(0.0, own_weight / (weight * total), own_weight > 0.0);
+  let old_share = select(0.0, old_weight / weight, old_weight > 0.0);
+  let nan = vec4<f32>(bitcast<f32>(shape.nan));
+  let row_start = at.out_start + row * shape.out_row;
+  if (column < 16u) {
+    // A share of 0 keeps nothing, whatever stood there.
+    var value_0 = sums_0 * share;
+    if (old_share > 0.0) {
+      value_0 += read_out(out[row_start + column]) * old_share;
+    }
+    out[row_start + column] = write_out(select(value_0, nan, is_nan));
+  }
   if (column == 0u) {
     let bits = select(NEGATIVE_INFINITY_BITS, bitcast<u32>(row_lse), found);
     lse[at.lse_start + row * shape.lse_row] = select(bits, NAN_BITS, is_nan);

@@ -48,7 +48,8 @@ struct Shape {
   out_row: u32,
   lse_row: u32,
   four: u32,
-  sixteen: u32,
+  chunk_width: u32,
+  row_threads: u32,
   pairs: u32,
   q_row: u32,
   k_row: u32,
@@ -71,6 +72,7 @@ const NAN_BITS = 0x7fc00000u;
 
 // Staging space: first a chunk of the queries and of the keys, later some weights and values.
 const KEYS_AT = 264u;
+const WEIGHTS_AT = 0u;
 const VALUES_AT = 256u;
 var<workgroup> staged: array<vec4<f32>, 528>;
 // What each thread found for its rows, to be reduced over the 16 threads that share them.
@@ -85,11 +87,13 @@ var<workgroup> poisoned: array<atomic<u32>, 2>;
 // 1 if there is any bad query or key in the tile.
 var<workgroup> flagged: u32;
 
-// This thread, and its place among 16 x 16: rows y + 16r, keys x + 16c, columns x + 16n.
+// This thread, the first that shares its rows (the others come in steps of two), and its place among
+// 16 x 16: rows y + 16r, keys x + 16c, columns x + 16n.
 var<private> lane: u32;
+var<private> first_lane: u32;
 var<private> x: u32;
 var<private> y: u32;
-// Scores and then weights of the thread's rows (elements) and keys (components).
+// Scores and then weights: of row r elements, a component for each key.
 var<private> scores: array<vec4<f32>, 4>;
 // Bit 4r + c: are row r and key c an edge?
 var<private> edges: u32;
@@ -163,8 +167,9 @@ fn main(
   }
   let at = find_place(number);
   lane = thread;
-  x = thread & 15u;
-  y = thread >> 4u;
+  x = (thread >> 1u) & 15u;
+  y = (thread & 1u) | ((thread >> 5u) << 1u);
+  first_lane = thread - 2u * x;
   highest[0] = vec4<f32>(LOWEST);
   if (thread < 64u) {
     query_positions[thread] = query_position(at, i32(at.tile), i32(thread));
@@ -350,52 +355,52 @@ fn is_bad(value: vec4<f32>) -> bool {
 // Stages 16 columns of the queries; a bad one becomes 0, and its row is marked.
 fn load_queries(at: Place, chunk: u32) {
   let row = lane >> 2u;
-  let part = lane & 3u;
-  let i = query_positions[row];
-  let column = 4u * chunk + part;
+  let piece = lane & 3u;
+  let position = query_positions[row];
+  let column = 4u * chunk + piece;
   var value = vec4<f32>();
-  if (i >= 0) {
-    value = read_quad(q[at.q_start + u32(i - at.base) * shape.q_row + column]);
+  if (position >= 0) {
+    value = read_quad(q[at.q_start + u32(position - at.base) * shape.q_row + column]);
   }
   if (is_bad(value)) {
     value = vec4<f32>();
     atomicOr(&bad_queries[row >> 5u], 1u << (row & 31u));
     flagged = 1u;
   }
-  staged[66u * part + row] = value;
+  staged[66u * piece + row] = value;
 }
 
 // Stages 16 columns of the keys; a bad one becomes 0, and the key is marked.
 fn load_keys(at: Place, chunk: u32) {
-  let key = lane >> 2u;
-  let part = lane & 3u;
-  let j = key_positions[key];
-  let column = 4u * chunk + part;
+  let row = lane >> 2u;
+  let piece = lane & 3u;
+  let position = key_positions[row];
+  let column = 4u * chunk + piece;
   var value = vec4<f32>();
-  if (j >= 0) {
-    value = read_quad(k[at.k_start + u32(j) * shape.k_row + column]);
+  if (position >= 0) {
+    value = read_quad(k[at.k_start + u32(position) * shape.k_row + column]);
   }
   if (is_bad(value)) {
     value = vec4<f32>();
-    atomicOr(&bad_keys[key >> 5u], 1u << (key & 31u));
+    atomicOr(&bad_keys[row >> 5u], 1u << (row & 31u));
     flagged = 1u;
   }
-  staged[KEYS_AT + 66u * part + key] = value;
+  staged[KEYS_AT + 66u * piece + row] = value;
 }
 
-// Stages 64 columns of the values of the 16 keys 4 part + g + 16 c, in the order of 4 g + c.
+// Stages 64 columns of the values of 16 keys, in the order of 4 g + c: 4 part + g + 16 c.
 fn load_values(at: Place, part: u32, first_column: u32) {
   let slot = lane >> 4u;
-  let key = 4u * part + (slot >> 2u) + 16u * (slot & 3u);
-  let j = key_positions[key];
+  let row = 4u * part + (slot >> 2u) + 16u * (slot & 3u);
+  let position = key_positions[row];
   let column = first_column + (lane & 15u);
   var value = vec4<f32>();
-  if (j >= 0) {
-    value = read_quad(v[at.v_start + u32(j) * shape.v_row + column]);
+  if (position >= 0) {
+    value = read_quad(v[at.v_start + u32(position) * shape.v_row + column]);
   }
   if (is_bad(value)) {
     value = vec4<f32>();
-    atomicOr(&bad_keys[key >> 5u], 1u << (key & 31u));
+    atomicOr(&bad_keys[row >> 5u], 1u << (row & 31u));
     flagged = 1u;
   }
   staged[VALUES_AT + lane] = value;
@@ -405,27 +410,31 @@ fn load_values(at: Place, part: u32, first_column: u32) {
 fn add_dot(sum: f32, a: vec4<f32>, b: vec4<f32>) -> f32 {
   return a.w * b.w + (a.z * b.z + (a.y * b.y + (a.x * b.x + sum)));
 }
-// The scores of a row with the thread's four keys.
+// The scores of a row with four of the thread's keys.
 fn add_scores(sum: vec4<f32>, q: vec4<f32>, k0: vec4<f32>, k1: vec4<f32>, k2: vec4<f32>, k3: vec4<f32>) -> vec4<f32> {
   return vec4<f32>(add_dot(sum.x, q, k0), add_dot(sum.y, q, k1), add_dot(sum.z, q, k2), add_dot(sum.w, q, k3));
 }
 // scores += queries * keys over the staged chunk.
 fn score_tile() {
-  for (var part = 0u; part < shape.four; part++) {
+  for (var part = 0u; part < shape.chunk_width; part++) {
     let key = KEYS_AT + 66u * part + x;
     let k0 = staged[key];
     let k1 = staged[key + 16u];
     let k2 = staged[key + 32u];
     let k3 = staged[key + 48u];
     let query = 66u * part + y;
-    scores[0] = add_scores(scores[0], staged[query], k0, k1, k2, k3);
-    scores[1] = add_scores(scores[1], staged[query + 16u], k0, k1, k2, k3);
-    scores[2] = add_scores(scores[2], staged[query + 32u], k0, k1, k2, k3);
-    scores[3] = add_scores(scores[3], staged[query + 48u], k0, k1, k2, k3);
+    let q0 = staged[query];
+    scores[0] = add_scores(scores[0], q0, k0, k1, k2, k3);
+    let q1 = staged[query + 16u];
+    scores[1] = add_scores(scores[1], q1, k0, k1, k2, k3);
+    let q2 = staged[query + 32u];
+    scores[2] = add_scores(scores[2], q2, k0, k1, k2, k3);
+    let q3 = staged[query + 48u];
+    scores[3] = add_scores(scores[3], q3, k0, k1, k2, k3);
   }
 }
 
-// Stages the weights of the 16 keys of a part: of row r those of keys 4 part + g + 16 c in component c of vec4 g.
+// Stages the weights of the 16 keys of a part: of row r those of four keys (c) of one thread in vec4 g.
 fn store_weights(part: u32) {
   if (x >> 2u == part) {
     let first = 4u * y + (x & 3u);
@@ -450,10 +459,14 @@ fn add_values_0() {
     let v2 = staged[key + 32u];
     let v3 = staged[key + 48u];
     let row = 4u * y + g;
-    sums[0] = add_weighted(sums[0], staged[row], v0, v1, v2, v3);
-    sums[1] = add_weighted(sums[1], staged[row + 64u], v0, v1, v2, v3);
-    sums[2] = add_weighted(sums[2], staged[row + 128u], v0, v1, v2, v3);
-    sums[3] = add_weighted(sums[3], staged[row + 192u], v0, v1, v2, v3);
+    let w0 = staged[row];
+    sums[0] = add_weighted(sums[0], w0, v0, v1, v2, v3);
+    let w1 = staged[row + 64u];
+    sums[1] = add_weighted(sums[1], w1, v0, v1, v2, v3);
+    let w2 = staged[row + 128u];
+    sums[2] = add_weighted(sums[2], w2, v0, v1, v2, v3);
+    let w3 = staged[row + 192u];
+    sums[3] = add_weighted(sums[3], w3, v0, v1, v2, v3);
   }
 }
 
@@ -490,13 +503,13 @@ fn mask_tile(at: Place, segment: u32) {
       edges |= 1u << n;
     }
   }
-  scores[0] = select(vec4<f32>(LOWEST), scores[0], edges_of_row(0u));
-  scores[1] = select(vec4<f32>(LOWEST), scores[1], edges_of_row(4u));
-  scores[2] = select(vec4<f32>(LOWEST), scores[2], edges_of_row(8u));
-  scores[3] = select(vec4<f32>(LOWEST), scores[3], edges_of_row(12u));
+  scores[0] = select(vec4<f32>(LOWEST), scores[0], four_edges(edges >> 0u));
+  scores[1] = select(vec4<f32>(LOWEST), scores[1], four_edges(edges >> 4u));
+  scores[2] = select(vec4<f32>(LOWEST), scores[2], four_edges(edges >> 8u));
+  scores[3] = select(vec4<f32>(LOWEST), scores[3], four_edges(edges >> 12u));
 }
-fn edges_of_row(first: u32) -> vec4<bool> {
-  return ((vec4<u32>(edges >> first) >> vec4<u32>(0u, 1u, 2u, 3u)) & vec4<u32>(1u)) != vec4<u32>();
+fn four_edges(bits: u32) -> vec4<bool> {
+  return ((vec4<u32>(bits) >> vec4<u32>(0u, 1u, 2u, 3u)) & vec4<u32>(1u)) != vec4<u32>();
 }
 
 // A product past the range of f32 reaches its row: as NaN, never as a wrong number.
@@ -534,8 +547,8 @@ fn update_softmax() {
   partial[lane] = vec4<f32>(highest_of(scores[0]), highest_of(scores[1]), highest_of(scores[2]), highest_of(scores[3]));
   workgroupBarrier();
   var top_0 = highest[0];
-  for (var n = 0u; n < shape.sixteen; n++) {
-    top_0 = max(top_0, partial[16u * y + n]);
+  for (var n = 0u; n < shape.row_threads; n++) {
+    top_0 = max(top_0, partial[first_lane + 2u * n]);
   }
   let shrink_0 = exp(highest[0] - top_0);
   highest[0] = top_0;
@@ -554,11 +567,12 @@ fn update_softmax() {
 fn reduce_totals() {
   workgroupBarrier();
   partial[lane] = total[0];
-  total[0] = vec4<f32>();
   workgroupBarrier();
-  for (var n = 0u; n < shape.sixteen; n++) {
-    total[0] += partial[16u * y + n];
+  var all_0 = vec4<f32>();
+  for (var n = 0u; n < shape.row_threads; n++) {
+    all_0 = all_0 + partial[first_lane + 2u * n];
   }
+  total[0] = all_0;
 }
 
 // Marks the rows that have an edge to a bad key, or are bad and have any edge.
@@ -698,7 +712,8 @@ struct Shape {
   out_row: u32,
   lse_row: u32,
   four: u32,
-  sixteen: u32,
+  chunk_width: u32,
+  row_threads: u32,
   pairs: u32,
   q_row: u32,
   k_row: u32,
@@ -721,6 +736,7 @@ const NAN_BITS = 0x7fc00000u;
 
 // Staging space: first a chunk of the queries and of the keys, later some weights and values.
 const KEYS_AT = 264u;
+const WEIGHTS_AT = 0u;
 const VALUES_AT = 256u;
 var<workgroup> staged: array<vec4<f32>, 528>;
 // What each thread found for its rows, to be reduced over the 16 threads that share them.
@@ -735,11 +751,13 @@ var<workgroup> poisoned: array<atomic<u32>, 2>;
 // 1 if there is any bad query or key in the tile.
 var<workgroup> flagged: u32;
 
-// This thread, and its place among 16 x 16: rows y + 16r, keys x + 16c, columns x + 16n.
+// This thread, the first that shares its rows (the others come in steps of two), and its place among
+// 16 x 16: rows y + 16r, keys x + 16c, columns x + 16n.
 var<private> lane: u32;
+var<private> first_lane: u32;
 var<private> x: u32;
 var<private> y: u32;
-// Scores and then weights of the thread's rows (elements) and keys (components).
+// Scores and then weights: of row r elements, a component for each key.
 var<private> scores: array<vec4<f32>, 4>;
 // Bit 4r + c: are row r and key c an edge?
 var<private> edges: u32;
@@ -817,8 +835,9 @@ fn main(
     return;
   }
   lane = thread;
-  x = thread & 15u;
-  y = thread >> 4u;
+  x = (thread >> 1u) & 15u;
+  y = (thread & 1u) | ((thread >> 5u) << 1u);
+  first_lane = thread - 2u * x;
   highest[0] = vec4<f32>(LOWEST);
   if (thread < 64u) {
     query_positions[thread] = query_position(at, i32(at.tile), i32(thread));
@@ -1013,52 +1032,52 @@ fn is_bad(value: vec4<f32>) -> bool {
 // Stages 16 columns of the queries; a bad one becomes 0, and its row is marked.
 fn load_queries(at: Place, chunk: u32) {
   let row = lane >> 2u;
-  let part = lane & 3u;
-  let i = query_positions[row];
-  let column = 4u * chunk + part;
+  let piece = lane & 3u;
+  let position = query_positions[row];
+  let column = 4u * chunk + piece;
   var value = vec4<f32>();
-  if (i >= 0) {
-    value = read_quad(q[at.q_start + u32(i - at.base) * shape.q_row + column]);
+  if (position >= 0) {
+    value = read_quad(q[at.q_start + u32(position - at.base) * shape.q_row + column]);
   }
   if (is_bad(value)) {
     value = vec4<f32>();
     atomicOr(&bad_queries[row >> 5u], 1u << (row & 31u));
     flagged = 1u;
   }
-  staged[66u * part + row] = value;
+  staged[66u * piece + row] = value;
 }
 
 // Stages 16 columns of the keys; a bad one becomes 0, and the key is marked.
 fn load_keys(at: Place, chunk: u32) {
-  let key = lane >> 2u;
-  let part = lane & 3u;
-  let j = key_positions[key];
-  let column = 4u * chunk + part;
+  let row = lane >> 2u;
+  let piece = lane & 3u;
+  let position = key_positions[row];
+  let column = 4u * chunk + piece;
   var value = vec4<f32>();
-  if (j >= 0) {
-    value = read_quad(k[at.k_start + u32(j) * shape.k_row + column]);
+  if (position >= 0) {
+    value = read_quad(k[at.k_start + u32(position) * shape.k_row + column]);
   }
   if (is_bad(value)) {
     value = vec4<f32>();
-    atomicOr(&bad_keys[key >> 5u], 1u << (key & 31u));
+    atomicOr(&bad_keys[row >> 5u], 1u << (row & 31u));
     flagged = 1u;
   }
-  staged[KEYS_AT + 66u * part + key] = value;
+  staged[KEYS_AT + 66u * piece + row] = value;
 }
 
-// Stages 64 columns of the values of the 16 keys 4 part + g + 16 c, in the order of 4 g + c.
+// Stages 64 columns of the values of 16 keys, in the order of 4 g + c: 4 part + g + 16 c.
 fn load_values(at: Place, part: u32, first_column: u32) {
   let slot = lane >> 4u;
-  let key = 4u * part + (slot >> 2u) + 16u * (slot & 3u);
-  let j = key_positions[key];
+  let row = 4u * part + (slot >> 2u) + 16u * (slot & 3u);
+  let position = key_positions[row];
   let column = first_column + (lane & 15u);
   var value = vec4<f32>();
-  if (j >= 0) {
-    value = read_quad(v[at.v_start + u32(j) * shape.v_row + column]);
+  if (position >= 0) {
+    value = read_quad(v[at.v_start + u32(position) * shape.v_row + column]);
   }
   if (is_bad(value)) {
     value = vec4<f32>();
-    atomicOr(&bad_keys[key >> 5u], 1u << (key & 31u));
+    atomicOr(&bad_keys[row >> 5u], 1u << (row & 31u));
     flagged = 1u;
   }
   staged[VALUES_AT + lane] = value;
@@ -1068,27 +1087,31 @@ fn load_values(at: Place, part: u32, first_column: u32) {
 fn add_dot(sum: f32, a: vec4<f32>, b: vec4<f32>) -> f32 {
   return a.w * b.w + (a.z * b.z + (a.y * b.y + (a.x * b.x + sum)));
 }
-// The scores of a row with the thread's four keys.
+// The scores of a row with four of the thread's keys.
 fn add_scores(sum: vec4<f32>, q: vec4<f32>, k0: vec4<f32>, k1: vec4<f32>, k2: vec4<f32>, k3: vec4<f32>) -> vec4<f32> {
   return vec4<f32>(add_dot(sum.x, q, k0), add_dot(sum.y, q, k1), add_dot(sum.z, q, k2), add_dot(sum.w, q, k3));
 }
 // scores += queries * keys over the staged chunk.
 fn score_tile() {
-  for (var part = 0u; part < shape.four; part++) {
+  for (var part = 0u; part < shape.chunk_width; part++) {
     let key = KEYS_AT + 66u * part + x;
     let k0 = staged[key];
     let k1 = staged[key + 16u];
     let k2 = staged[key + 32u];
     let k3 = staged[key + 48u];
     let query = 66u * part + y;
-    scores[0] = add_scores(scores[0], staged[query], k0, k1, k2, k3);
-    scores[1] = add_scores(scores[1], staged[query + 16u], k0, k1, k2, k3);
-    scores[2] = add_scores(scores[2], staged[query + 32u], k0, k1, k2, k3);
-    scores[3] = add_scores(scores[3], staged[query + 48u], k0, k1, k2, k3);
+    let q0 = staged[query];
+    scores[0] = add_scores(scores[0], q0, k0, k1, k2, k3);
+    let q1 = staged[query + 16u];
+    scores[1] = add_scores(scores[1], q1, k0, k1, k2, k3);
+    let q2 = staged[query + 32u];
+    scores[2] = add_scores(scores[2], q2, k0, k1, k2, k3);
+    let q3 = staged[query + 48u];
+    scores[3] = add_scores(scores[3], q3, k0, k1, k2, k3);
   }
 }
 
-// Stages the weights of the 16 keys of a part: of row r those of keys 4 part + g + 16 c in component c of vec4 g.
+// Stages the weights of the 16 keys of a part: of row r those of four keys (c) of one thread in vec4 g.
 fn store_weights(part: u32) {
   if (x >> 2u == part) {
     let first = 4u * y + (x & 3u);
@@ -1113,10 +1136,14 @@ fn add_values_0() {
     let v2 = staged[key + 32u];
     let v3 = staged[key + 48u];
     let row = 4u * y + g;
-    sums[0] = add_weighted(sums[0], staged[row], v0, v1, v2, v3);
-    sums[1] = add_weighted(sums[1], staged[row + 64u], v0, v1, v2, v3);
-    sums[2] = add_weighted(sums[2], staged[row + 128u], v0, v1, v2, v3);
-    sums[3] = add_weighted(sums[3], staged[row + 192u], v0, v1, v2, v3);
+    let w0 = staged[row];
+    sums[0] = add_weighted(sums[0], w0, v0, v1, v2, v3);
+    let w1 = staged[row + 64u];
+    sums[1] = add_weighted(sums[1], w1, v0, v1, v2, v3);
+    let w2 = staged[row + 128u];
+    sums[2] = add_weighted(sums[2], w2, v0, v1, v2, v3);
+    let w3 = staged[row + 192u];
+    sums[3] = add_weighted(sums[3], w3, v0, v1, v2, v3);
   }
 }
 
@@ -1153,13 +1180,13 @@ fn mask_tile(at: Place, segment: u32) {
       edges |= 1u << n;
     }
   }
-  scores[0] = select(vec4<f32>(LOWEST), scores[0], edges_of_row(0u));
-  scores[1] = select(vec4<f32>(LOWEST), scores[1], edges_of_row(4u));
-  scores[2] = select(vec4<f32>(LOWEST), scores[2], edges_of_row(8u));
-  scores[3] = select(vec4<f32>(LOWEST), scores[3], edges_of_row(12u));
+  scores[0] = select(vec4<f32>(LOWEST), scores[0], four_edges(edges >> 0u));
+  scores[1] = select(vec4<f32>(LOWEST), scores[1], four_edges(edges >> 4u));
+  scores[2] = select(vec4<f32>(LOWEST), scores[2], four_edges(edges >> 8u));
+  scores[3] = select(vec4<f32>(LOWEST), scores[3], four_edges(edges >> 12u));
 }
-fn edges_of_row(first: u32) -> vec4<bool> {
-  return ((vec4<u32>(edges >> first) >> vec4<u32>(0u, 1u, 2u, 3u)) & vec4<u32>(1u)) != vec4<u32>();
+fn four_edges(bits: u32) -> vec4<bool> {
+  return ((vec4<u32>(bits) >> vec4<u32>(0u, 1u, 2u, 3u)) & vec4<u32>(1u)) != vec4<u32>();
 }
 
 // A product past the range of f32 reaches its row: as NaN, never as a wrong number.
@@ -1197,8 +1224,8 @@ fn update_softmax() {
   partial[lane] = vec4<f32>(highest_of(scores[0]), highest_of(scores[1]), highest_of(scores[2]), highest_of(scores[3]));
   workgroupBarrier();
   var top_0 = highest[0];
-  for (var n = 0u; n < shape.sixteen; n++) {
-    top_0 = max(top_0, partial[16u * y + n]);
+  for (var n = 0u; n < shape.row_threads; n++) {
+    top_0 = max(top_0, partial[first_lane + 2u * n]);
   }
   let shrink_0 = exp(highest[0] - top_0);
   highest[0] = top_0;
@@ -1217,11 +1244,12 @@ fn update_softmax() {
 fn reduce_totals() {
   workgroupBarrier();
   partial[lane] = total[0];
-  total[0] = vec4<f32>();
   workgroupBarrier();
-  for (var n = 0u; n < shape.sixteen; n++) {
-    total[0] += partial[16u * y + n];
+  var all_0 = vec4<f32>();
+  for (var n = 0u; n < shape.row_threads; n++) {
+    all_0 = all_0 + partial[first_lane + 2u * n];
   }
+  total[0] = all_0;
 }
 
 // Marks the rows that have an edge to a bad key, or are bad and have any edge.
@@ -1346,7 +1374,8 @@ struct Shape {
   size_1: i32,
   param_kernel: i32,
   four: u32,
-  sixteen: u32,
+  chunk_width: u32,
+  row_threads: u32,
   pairs: u32,
   q_row: u32,
   k_row: u32,
@@ -1368,6 +1397,7 @@ const NAN_BITS = 0x7fc00000u;
 
 // Staging space: first a chunk of the queries and of the keys, later some weights and values.
 const KEYS_AT = 72u;
+const WEIGHTS_AT = 0u;
 const VALUES_AT = 64u;
 var<workgroup> staged: array<vec4<f32>, 336>;
 // What each thread found for its rows, to be reduced over the 16 threads that share them.
@@ -1382,11 +1412,13 @@ var<workgroup> poisoned: array<atomic<u32>, 2>;
 // 1 if there is any bad query or key in the tile.
 var<workgroup> flagged: u32;
 
-// This thread, and its place among 16 x 16: rows y, keys x + 16c, columns x + 16n.
+// This thread, the first that shares its rows (the others come in steps of two), and its place among
+// 16 x 16: rows y, keys x + 16c, columns x + 16n.
 var<private> lane: u32;
+var<private> first_lane: u32;
 var<private> x: u32;
 var<private> y: u32;
-// Scores and then weights of the thread's rows (elements) and keys (components).
+// Scores and then weights: of row r elements, a component for each key.
 var<private> scores: array<vec4<f32>, 1>;
 // Bit 4r + c: are row r and key c an edge?
 var<private> edges: u32;
@@ -1460,8 +1492,9 @@ fn main(
     return;
   }
   lane = thread;
-  x = thread & 15u;
-  y = thread >> 4u;
+  x = (thread >> 1u) & 15u;
+  y = (thread & 1u) | ((thread >> 5u) << 1u);
+  first_lane = thread - 2u * x;
   highest[0] = vec4<f32>(LOWEST);
   if (thread < 16u) {
     query_positions[thread] = query_position(at, i32(at.tile), i32(thread));
@@ -1657,53 +1690,53 @@ fn is_bad(value: vec4<f32>) -> bool {
 fn load_queries(at: Place, chunk: u32) {
   if (lane < 64u) {
     let row = lane >> 2u;
-    let part = lane & 3u;
-    let i = query_positions[row];
-    let column = 4u * chunk + part;
+    let piece = lane & 3u;
+    let position = query_positions[row];
+    let column = 4u * chunk + piece;
     var value = vec4<f32>();
-    if (i >= 0) {
-      value = read_quad(q[at.q_start + u32(i - at.base) * shape.q_row + column]);
+    if (position >= 0) {
+      value = read_quad(q[at.q_start + u32(position - at.base) * shape.q_row + column]);
     }
     if (is_bad(value)) {
       value = vec4<f32>();
       atomicOr(&bad_queries[row >> 5u], 1u << (row & 31u));
       flagged = 1u;
     }
-    staged[18u * part + row] = value;
+    staged[18u * piece + row] = value;
   }
 }
 
 // Stages 16 columns of the keys; a bad one becomes 0, and the key is marked.
 fn load_keys(at: Place, chunk: u32) {
-  let key = lane >> 2u;
-  let part = lane & 3u;
-  let j = key_positions[key];
-  let column = 4u * chunk + part;
+  let row = lane >> 2u;
+  let piece = lane & 3u;
+  let position = key_positions[row];
+  let column = 4u * chunk + piece;
   var value = vec4<f32>();
-  if (j >= 0) {
-    value = read_quad(k[at.k_start + u32(j) * shape.k_row + column]);
+  if (position >= 0) {
+    value = read_quad(k[at.k_start + u32(position) * shape.k_row + column]);
   }
   if (is_bad(value)) {
     value = vec4<f32>();
-    atomicOr(&bad_keys[key >> 5u], 1u << (key & 31u));
+    atomicOr(&bad_keys[row >> 5u], 1u << (row & 31u));
     flagged = 1u;
   }
-  staged[KEYS_AT + 66u * part + key] = value;
+  staged[KEYS_AT + 66u * piece + row] = value;
 }
 
-// Stages 64 columns of the values of the 16 keys 4 part + g + 16 c, in the order of 4 g + c.
+// Stages 64 columns of the values of 16 keys, in the order of 4 g + c: 4 part + g + 16 c.
 fn load_values(at: Place, part: u32, first_column: u32) {
   let slot = lane >> 4u;
-  let key = 4u * part + (slot >> 2u) + 16u * (slot & 3u);
-  let j = key_positions[key];
+  let row = 4u * part + (slot >> 2u) + 16u * (slot & 3u);
+  let position = key_positions[row];
   let column = first_column + (lane & 15u);
   var value = vec4<f32>();
-  if (j >= 0) {
-    value = read_quad(v[at.v_start + u32(j) * shape.v_row + column]);
+  if (position >= 0) {
+    value = read_quad(v[at.v_start + u32(position) * shape.v_row + column]);
   }
   if (is_bad(value)) {
     value = vec4<f32>();
-    atomicOr(&bad_keys[key >> 5u], 1u << (key & 31u));
+    atomicOr(&bad_keys[row >> 5u], 1u << (row & 31u));
     flagged = 1u;
   }
   staged[VALUES_AT + lane] = value;
@@ -1713,24 +1746,25 @@ fn load_values(at: Place, part: u32, first_column: u32) {
 fn add_dot(sum: f32, a: vec4<f32>, b: vec4<f32>) -> f32 {
   return a.w * b.w + (a.z * b.z + (a.y * b.y + (a.x * b.x + sum)));
 }
-// The scores of a row with the thread's four keys.
+// The scores of a row with four of the thread's keys.
 fn add_scores(sum: vec4<f32>, q: vec4<f32>, k0: vec4<f32>, k1: vec4<f32>, k2: vec4<f32>, k3: vec4<f32>) -> vec4<f32> {
   return vec4<f32>(add_dot(sum.x, q, k0), add_dot(sum.y, q, k1), add_dot(sum.z, q, k2), add_dot(sum.w, q, k3));
 }
 // scores += queries * keys over the staged chunk.
 fn score_tile() {
-  for (var part = 0u; part < shape.four; part++) {
+  for (var part = 0u; part < shape.chunk_width; part++) {
     let key = KEYS_AT + 66u * part + x;
     let k0 = staged[key];
     let k1 = staged[key + 16u];
     let k2 = staged[key + 32u];
     let k3 = staged[key + 48u];
     let query = 18u * part + y;
-    scores[0] = add_scores(scores[0], staged[query], k0, k1, k2, k3);
+    let q0 = staged[query];
+    scores[0] = add_scores(scores[0], q0, k0, k1, k2, k3);
   }
 }
 
-// Stages the weights of the 16 keys of a part: of row r those of keys 4 part + g + 16 c in component c of vec4 g.
+// Stages the weights of the 16 keys of a part: of row r those of four keys (c) of one thread in vec4 g.
 fn store_weights(part: u32) {
   if (x >> 2u == part) {
     let first = 4u * y + (x & 3u);
@@ -1752,7 +1786,8 @@ fn add_values_0() {
     let v2 = staged[key + 32u];
     let v3 = staged[key + 48u];
     let row = 4u * y + g;
-    sums[0] = add_weighted(sums[0], staged[row], v0, v1, v2, v3);
+    let w0 = staged[row];
+    sums[0] = add_weighted(sums[0], w0, v0, v1, v2, v3);
   }
 }
 
@@ -1786,10 +1821,10 @@ fn mask_tile(at: Place, segment: u32) {
       edges |= 1u << n;
     }
   }
-  scores[0] = select(vec4<f32>(LOWEST), scores[0], edges_of_row(0u));
+  scores[0] = select(vec4<f32>(LOWEST), scores[0], four_edges(edges >> 0u));
 }
-fn edges_of_row(first: u32) -> vec4<bool> {
-  return ((vec4<u32>(edges >> first) >> vec4<u32>(0u, 1u, 2u, 3u)) & vec4<u32>(1u)) != vec4<u32>();
+fn four_edges(bits: u32) -> vec4<bool> {
+  return ((vec4<u32>(bits) >> vec4<u32>(0u, 1u, 2u, 3u)) & vec4<u32>(1u)) != vec4<u32>();
 }
 
 // A product past the range of f32 reaches its row: as NaN, never as a wrong number.
@@ -1824,8 +1859,8 @@ fn update_softmax() {
   partial[lane] = vec4<f32>(highest_of(scores[0]), 0.0, 0.0, 0.0);
   workgroupBarrier();
   var top_0 = highest[0];
-  for (var n = 0u; n < shape.sixteen; n++) {
-    top_0 = max(top_0, partial[16u * y + n]);
+  for (var n = 0u; n < shape.row_threads; n++) {
+    top_0 = max(top_0, partial[first_lane + 2u * n]);
   }
   let shrink_0 = exp(highest[0] - top_0);
   highest[0] = top_0;
@@ -1838,11 +1873,12 @@ fn update_softmax() {
 fn reduce_totals() {
   workgroupBarrier();
   partial[lane] = total[0];
-  total[0] = vec4<f32>();
   workgroupBarrier();
-  for (var n = 0u; n < shape.sixteen; n++) {
-    total[0] += partial[16u * y + n];
+  var all_0 = vec4<f32>();
+  for (var n = 0u; n < shape.row_threads; n++) {
+    all_0 = all_0 + partial[first_lane + 2u * n];
   }
+  total[0] = all_0;
 }
 
 // Marks the rows that have an edge to a bad key, or are bad and have any edge.
@@ -1946,6 +1982,10 @@ const INFINITY_BITS = 0x7f800000u;
 const NEGATIVE_INFINITY_BITS = 0xff800000u;
 const NAN_BITS = 0x7fc00000u;
 
+// What threads found over some of the parts: the highest score and poison; later sums of a column, and totals.
+var<workgroup> sums: array<vec4<f32>, 128>;
+var<workgroup> totals: array<f32, 8>;
+
 // Where a workgroup stands.
 struct Place {
   batch: i32,
@@ -1991,45 +2031,80 @@ fn find_place(number: u32) -> Place {
   return at;
 }
 
-@compute @workgroup_size(256)
+@compute @workgroup_size(128)
 fn main(
   @builtin(workgroup_id) group: vec3<u32>,
   @builtin(num_workgroups) groups: vec3<u32>,
   @builtin(local_invocation_index) thread: u32,
 ) {
-  let number = group.x + group.y * groups.x;
+  let line = group.x + group.y * groups.x;
+  let number = line / 16u;
   if (number >= place_count()) {
     return;
   }
   let at = find_place(number);
-  let x = thread & 15u;
-  let y = thread >> 4u;
-  let i = query_position(at, i32(at.tile), i32(y));
-  // Where the first part of the row stands, and how far it is to the next.
-  let first = (number * 16u + y) * 17u;
-  let step = place_count() * 272u;
-  var highest = LOWEST;
-  var poisoned = false;
-  if (i >= 0) {
-    for (var split = 0u; split < shape.splits; split++) {
-      let found = parts[first + split * step + 16u];
-      highest = max(highest, found.x);
-      poisoned |= found.z != 0.0;
-    }
-  }
+  let r = line % 16u;
+  let own = at;
+  let i = query_position(at, i32(at.tile), i32(r));
   if (i < 0) {
     return;
   }
-  var total = 0.0;
-  var sums_0 = vec4<f32>();
-  for (var split = 0u; split < shape.splits; split++) {
-    let part = first + split * step;
-    let found = parts[part + 16u];
-    let weight = exp(found.x - highest);
-    total += found.y * weight;
-    sums_0 += parts[part + x] * weight;
+  // Where the first part of the row stands, and how far it is to the next.
+  let first = line * 17u;
+  let step = place_count() * 16u * 17u;
+  var highest = LOWEST;
+  var poison = 0.0;
+  for (var split = thread; split < shape.splits; split += 128u) {
+    let found = parts[first + split * step + 16u];
+    highest = max(highest, found.x);
+    poison = max(poison, found.z);
   }
-  store_row(at, i, highest, total, poisoned, x, sums_0);
+  let statistics = highest_of_all(vec4<f32>(highest, poison, 0.0, 0.0), thread);
+  let top = statistics.x;
+  let is_poisoned = statistics.y != 0.0;
+  let column = thread % 16u;
+  var total = 0.0;
+  var sum = vec4<f32>();
+  if (column < 16u) {
+    for (var split = thread / 16u; split < shape.splits; split += 8u) {
+      let part = first + split * step;
+      let found = parts[part + 16u];
+      let weight = exp(found.x - top);
+      total += found.y * weight;
+      sum += parts[part + column] * weight;
+    }
+  }
+  sums[thread] = sum;
+  if (column == 0u) {
+    totals[thread / 16u] = total;
+  }
+  workgroupBarrier();
+  if (thread >= 16u) {
+    return;
+  }
+  for (var n = 1u; n < 8u; n++) {
+    sum += sums[thread + 16u * n];
+  }
+  store_row(own, i, top, total_of_parts(), is_poisoned, column, sum);
+}
+
+// The highest of each component over all threads.
+fn highest_of_all(own: vec4<f32>, thread: u32) -> vec4<f32> {
+  sums[thread] = own;
+  for (var half = 64u; half > 0u; half /= 2u) {
+    workgroupBarrier();
+    if (thread < half) {
+      sums[thread] = max(sums[thread], sums[thread + half]);
+    }
+  }
+  return workgroupUniformLoad(&sums[0]);
+}
+fn total_of_parts() -> f32 {
+  var total = 0.0;
+  for (var n = 0u; n < 8u; n++) {
+    total += totals[n];
+  }
+  return total;
 }
 
 // Index space rows: number of coordinates, and the position of coordinate v.
@@ -2068,7 +2143,9 @@ fn store_row(
   let share = select(0.0, 1.0 / total, found);
   let nan = vec4<f32>(bitcast<f32>(shape.nan));
   let row_start = at.out_start + row * shape.out_row;
-  out[row_start + column] = write_out(select(sums_0 * share, nan, is_nan));
+  if (column < 16u) {
+    out[row_start + column] = write_out(select(sums_0 * share, nan, is_nan));
+  }
   if (column == 0u) {
     let bits = select(NEGATIVE_INFINITY_BITS, bitcast<u32>(row_lse), found);
     lse[at.lse_start + row * shape.lse_row] = select(bits, NAN_BITS, is_nan);

@@ -140,9 +140,11 @@ function statisticsTable(c: GoldenCase, statistics: readonly Statistics[]): stri
   );
 }
 
+/** Portable kernels, and every gather: tiles of other families only multiply otherwise, at many times the text. */
 function shaders(program: Program): string {
   const kernels = program.variants.flatMap((v) =>
-    v.kernels.map((k) => {
+    v.kernels.flatMap((k) => {
+      if (v.family !== 'portable' && !k.role.startsWith('gather')) return [];
       const { name } = program.schedules[v.schedule];
       const pass = k.pass === undefined ? '' : `, pass ${k.pass + 1}`;
       return `// ==== ${k.name}: ${k.role}, ${v.family}, schedule ${name}${pass} ====\n\n${shaderText(program, k, { input: 'f32', output: 'f32' }).trimEnd()}\n`;
