@@ -169,20 +169,22 @@ function tilesOf(
       others.add('gathered rows');
       continue;
     }
-    const inRows = isRows(pass.queries);
+    const inRows = isRun(pass.queries);
     if (!inRows) others.add(pass.queries.name);
     const boxes = pass.segments.map((s) => {
-      if (!isRows(s.space)) others.add(s.space.name);
-      return inRows && isRows(s.space);
+      if (!isRun(s.space)) others.add(s.space.name);
+      return inRows && isRun(s.space);
     });
     if (!boxes.some((b) => b) || (queries / TILE) * (keys / TILE) > MOST_OUTLINES) continue;
     const planner = planTiles(pass, shape, inputs);
     for (let tile = 0; tile < planner.tiles; tile++) {
+      const positions = planner.queryPositions(batch, head, 0, tile);
+      const row = positions[0] - baseOf(shape, batch);
       planner.tile(batch, head, 0, tile, (segment, first, count, full) => {
         if (!boxes[segment]) return;
         for (let t = first; t < first + count; t++) {
-          const size = { rows: Math.min(TILE, queries - tile * TILE), cols: Math.min(TILE, keys - t * TILE) };
-          tiles.push({ row: tile * TILE, col: t * TILE, ...size, kind: full ? 'full' : 'partial' });
+          const size = { rows: positions.length, cols: Math.min(TILE, keys - t * TILE) };
+          tiles.push({ row, col: t * TILE, ...size, kind: full ? 'full' : 'partial' });
         }
       });
     }
@@ -190,5 +192,6 @@ function tilesOf(
   return { tiles, others: [...others] };
 }
 
-const isRows = (space: Space): boolean =>
-  space.kind === 'line' && space.name === 'rows' && isConst(space.modulus, 1);
+/** Positions one after the other; of keys, from the first on: only queries have intervals. */
+const isRun = (space: Space): boolean =>
+  space.kind === 'line' && /^(rows$|interval\()/.test(space.name) && isConst(space.modulus, 1);
