@@ -61,6 +61,10 @@ export function emitBegin(layout: Layout): string {
   // (here of a key or of a row, in turn) make a read of 16 bytes a thread cheaper.
   const nearby = wgsl`
     // Where subgroups are runs of threads, so many threads of a row are in one.
+    if (thread == 0u) {
+      scattered = 0u;
+    }
+    workgroupBarrier();
     if (subgroup_lane != thread % subgroup_size) {
       scattered = 1u;
     }
@@ -76,7 +80,9 @@ export function emitBegin(layout: Layout): string {
     }
     if (thread < 2u) {
       atomicStore(&poisoned[thread], 0u);
+      ${layout.keepQueries ? 'atomicStore(&bad_queries[thread], 0u);' : ''}
     }
+    ${layout.keepQueries ? 'workgroupBarrier();' : ''}
     clear_flags();
     ${layout.keepQueries ? keep : ''}
     ${layout.subgroups ? nearby : ''}`;

@@ -37,7 +37,7 @@ export function subgroupTiling(): Tiling {
     ...SHARE,
     chunk: 4,
     keepQueries: false,
-    prefetch: true,
+    prefetch: false,
     subgroups: true,
   };
 }

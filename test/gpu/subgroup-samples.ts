@@ -1,18 +1,16 @@
 // Every sample on kernels for subgroups, in a type of storage that takes turns: what other samples' tests do with
 // portable kernels, at fewer shapes.
 
-import test from 'ava';
 import { STORAGE_TYPES, type StorageType } from '../../compiler/ir/program.js';
 import type { Schedule } from '../../compiler/ir/schedule.js';
 import type { ChooseOptions } from '../../runtime/index.js';
-import { lacking } from '../../runtime/prepare.js';
-import { openDevice, type OpenedDevice } from '../../runtime/node/index.js';
 import { sizesFor } from '../differential/problems.js';
 import { FULL } from '../differential/settings.js';
 import { SAMPLES, type SampleCase } from '../shapes.js';
 import { compileSample, type CompiledSample, type HeadSizes } from './samples.js';
 import { DATA_KINDS } from './tensors.js';
-import { checkSample, type Manner, type Point } from './test-samples.js';
+import { opened, variantTest } from './subgroup-device.js';
+import { checkSample, type Point } from './test-samples.js';
 
 const MOST_LENGTH = 230;
 
@@ -72,24 +70,12 @@ function pointsFor({ sample, settings, dim }: CompiledSample): readonly Point[] 
 
 /** Tests of every other sample that has tiles: files a and b share them, so that two processes do. */
 export function testSubgroupSamples(part: 0 | 1): void {
-  let opened: OpenedDevice;
-  test.before(async () => {
-    opened = await openDevice({ features: 'offered', limits: 'offered' });
-  });
-  test.after.always(() => opened?.close());
-
   for (const sample of SAMPLES.filter((_, n) => n % 2 === part)) {
     const compiled = compileOne(sample);
     if (waysFor(compiled).length === 0) continue;
-    test.serial(`${sample.pattern} on subgroups`, async (t) => {
-      const variants = compiled.program.variants.filter((v) => v.family === 'subgroup');
-      const missing = variants.map((v) => lacking(opened.device, v)).find((m) => m !== undefined);
-      if (missing) {
-        t.log(`skipped: ${opened.name} has no kernels of family subgroup: ${missing.message}`);
-        return t.pass();
-      }
-      const manner: Manner = { dtype: dtypeOf(sample), waysFor, pointsFor };
-      await checkSample(t, opened.device, compiled, manner);
+    const variants = compiled.program.variants.filter((v) => v.family === 'subgroup');
+    variantTest(`${sample.pattern} on subgroups`, variants, async (t) => {
+      await checkSample(t, opened.device, compiled, { dtype: dtypeOf(sample), waysFor, pointsFor });
     });
   }
 }
