@@ -1,22 +1,30 @@
 // Every pair of storage types through `run` and `encode`, against the oracle on the same numbers.
 
 import test from 'ava';
-import { STORAGE_TYPES, type StorageType } from '../../compiler/ir/program.js';
+import { STORAGE_TYPES, type Family, type StorageType } from '../../compiler/ir/program.js';
 import { bf16FromNumber, bf16ToNumber, f16FromNumber, f16ToNumber } from '../../runtime/half.js';
 import { openDevice, type OpenedDevice } from '../../runtime/node/index.js';
 import { run, type HostTensors, type Settings } from '../../runtime/index.js';
-import { compare, reference, type Reference } from '../../runtime/reference/index.js';
+import { compare, reference, TOLERANCES, type Reference } from '../../runtime/reference/index.js';
+import { choose } from '../../runtime/prepare.js';
+import { takes } from '../../runtime/storage.js';
 import { fromNumbers, toFloat32 } from '../../runtime/tensor.js';
 import { CASES, type Case } from '../emit/patterns.js';
 import { programFor } from '../emit/programs.js';
 import { qkv, type Qkv, type Sizes } from '../runtime/data.js';
 import { encoded, LAYOUTS, type FloatTensor } from '../runtime/lend.js';
 
+/** A device without optional features, and one with all that there are. */
 let opened: OpenedDevice;
+let offered: OpenedDevice;
 test.before(async () => {
   opened = await openDevice();
+  offered = await openDevice({ features: 'offered', limits: 'offered' });
 });
-test.after.always(() => opened?.close());
+test.after.always(() => {
+  opened?.close();
+  offered?.close();
+});
 
 const caseOf = (name: string): Case => {
   const found = CASES.find((c) => c.pattern.name === name);
@@ -28,6 +36,8 @@ function stored<T extends Qkv>(tensors: T, type: StorageType): Record<'q' | 'k' 
   const one = (t: Qkv['q']): FloatTensor => fromNumbers(type, t.shape, t.data) as FloatTensor;
   return { q: one(tensors.q), k: one(tensors.k), v: one(tensors.v) };
 }
+
+const FAMILIES: readonly Family[] = ['portable', 'subgroup', 'matrix'];
 
 /** Relative, of one rounding to the type. */
 const ROUNDING: Readonly<Record<StorageType, number>> = { f32: 0, f16: 2 ** -11, bf16: 2 ** -8 };
@@ -60,20 +70,29 @@ for (const { pattern: name, size, dims = [16, 16], decode } of ROWS) {
     test.serial(`${name}, ${size.queries} queries, ${decode ? 'keys in parts, ' : ''}${input}`, async (t) => {
       const tensors: HostTensors = { ...stored(all, input), ...given };
       const expected = reference(pattern, tensors);
+      const { variants } = choose(offered.device, program);
+      const ran = new Set<Family>();
       for (const output of STORAGE_TYPES) {
-        const { out, lse, stats } = await run(opened.device, program, tensors, { out: output, decode });
-        t.is(out.dtype, output);
-        t.deepEqual([stats.input, stats.output, stats.family], [input, output, 'portable']);
-        t.is(stats.uploadedBytes >= bytesOf(tensors), true);
-        // Kernels compute in f32 on the very numbers that are stored: only the rounding of out may differ from f32.
-        const c = compare({ out: toFloat32(out), lse: lse.data }, expected, { input: 'f32', output });
-        t.true(c.pass, `${input} to ${output}: ${JSON.stringify(c)}`);
-        const roundings = program.schedules[0].passes.length + 1;
-        t.true(
-          c.whole.error <= 1e-5 + roundings * ROUNDING[output],
-          `${input} to ${output}: ${c.whole.error}`,
-        );
+        const able = variants.filter((v) => takes(v, { input, output })).map((v) => v.family);
+        for (const family of FAMILIES.filter((f) => able.includes(f))) {
+          const options = { out: output, decode, family };
+          const { out, lse, stats } = await run(offered.device, program, tensors, options);
+          ran.add(family);
+          t.is(out.dtype, output);
+          t.deepEqual([stats.input, stats.output, stats.family], [input, output, family]);
+          t.true(stats.uploadedBytes >= bytesOf(tensors));
+          // All but matrices compute in f32 on the very numbers that are stored: only out's own rounding is allowed.
+          const types = { input: family === 'matrix' ? input : 'f32', output } as const;
+          const c = compare({ out: toFloat32(out), lse: lse.data }, expected, types);
+          const what = `${family}, ${input} to ${output}`;
+          t.true(c.pass, `${what}: ${JSON.stringify(c)}`);
+          const roundings = program.schedules[0].passes.length + 1;
+          const most = TOLERANCES[types.input].out + roundings * ROUNDING[output];
+          t.true(c.whole.error <= most, `${what}: ${c.whole.error}`);
+        }
       }
+      t.true(ran.has('portable'));
+      t.log([...ran].join(', '));
     });
   }
 }
