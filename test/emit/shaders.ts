@@ -38,6 +38,7 @@ export function shadersOf(
 const SIZES: Readonly<Record<string, number>> = {
   'vec4<f32>': 16,
   'vec4<u32>': 16,
+  'vec4<i32>': 16,
   'vec2<f32>': 8,
   i32: 4,
   u32: 4,
