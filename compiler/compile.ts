@@ -25,6 +25,11 @@ export interface CompileOptions {
   readonly valueDim?: number;
   /** Kernel family; `auto` carries every family there is. */
   readonly target?: 'auto' | 'portable';
+  /**
+   * For runs in parts: the kernels take whatever keys are at hand, and add to what they find in (out, lse). For
+   * sequences past one binding, past the device's memory, or past one device. False by default.
+   */
+  readonly windows?: boolean;
   /** Finds imported files; without it, imports are errors. */
   readonly resolve?: (path: string, from: string) => Source | undefined;
   /** The passes to run; the empty array is the reference compiler. */
@@ -67,22 +72,25 @@ export function compilePattern(checked: Pattern, options: CompileOptions = {}): 
   }
   const edges = runPasses(checked.edges, options.passes ?? PASSES, options.verify ?? false);
   const pattern: Pattern = { ...checked, edges };
-  const schedules = schedulesOf(pattern);
-  return programOf(checked, pattern, schedules, dim, valueDim, options.target);
+  const windows = options.windows ?? false;
+  const schedules = schedulesOf(pattern, windows);
+  return programOf(checked, pattern, schedules, { dim, valueDim, windows }, options.target);
 }
+
+/** Head sizes, and whether kernels are for runs in parts. */
+export type ProgramSizes = Pick<Program, 'dim' | 'valueDim'> & Partial<Pick<Program, 'windows'>>;
 
 /** A program of given schedules: what tests use to run every candidate. */
 export function programOf(
   checked: Pattern,
   pattern: Pattern,
   schedules: readonly Schedule[],
-  dim: number,
-  valueDim: number,
+  { dim, valueDim, windows = false }: ProgramSizes,
   target: CompileOptions['target'] = 'auto',
 ): Program {
   return {
     format: 'attnc-program',
-    version: 2,
+    version: 3,
     name: pattern.name,
     doc: pattern.doc,
     dim,
@@ -94,8 +102,9 @@ export function programOf(
     score: pattern.score,
     mix: pattern.mix,
     schedules,
-    variants: emitVariants(schedules, { dim, valueDim, pattern }, target),
+    variants: emitVariants(schedules, { dim, valueDim, pattern, windows }, target),
     preludes: PRELUDES,
+    windows,
     maxLength: largestLength(checked, modelShape(checked, undefined, dim)),
   };
 }

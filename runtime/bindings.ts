@@ -14,6 +14,8 @@ export interface TensorBinding {
   readonly size?: number;
   /** [batch, heads, rows, dim]; lse has no last axis. */
   readonly shape: readonly number[];
+  /** Of k and v in a part of a run: the number, in the run, of the tensor's first row. 0 if not given. */
+  readonly row?: number;
   /**
    * Distances in elements; those of a dense [batch, head, row] layout if not given. The last axis is always
    * dense. Multiples of 4 (any number for lse). Packed q-k-v rows and [batch, row, head] layouts are strides only.

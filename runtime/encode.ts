@@ -6,12 +6,14 @@ import { tilingLabel } from './choose-tiling.js';
 import { usageError } from './errors.js';
 import { USAGE } from './gpu-flags.js';
 import {
+  ONLY_STEP,
   pickVariant,
   planLaunches,
   type Choice,
   type ChooseOptions,
   type Launch,
   type Picked,
+  type Step,
 } from './launches.js';
 import {
   bindingOf,
@@ -74,8 +76,13 @@ export function encode(
 }
 
 /** What was picked, planned. */
-export const planPicked = (picked: Picked, bound: Bound, options: ChooseOptions): Timed<PickedChoice> =>
-  timed(() => ({ ...planLaunches(picked.variant, bound, options), tuned: picked.tuned }));
+export const planPicked = (
+  picked: Picked,
+  bound: Bound,
+  options: ChooseOptions,
+  step: Step = ONLY_STEP,
+): Timed<PickedChoice> =>
+  timed(() => ({ ...planLaunches(picked.variant, bound, options, step), tuned: picked.tuned }));
 
 export type PickedChoice = Choice & Pick<Picked, 'tuned'>;
 

@@ -204,18 +204,38 @@ function usableVariants(
   throw usageError(`no kernels with the tiling '${tiling}' can run here`, `there are: ${labels}`);
 }
 
+/** Where a launch stands among those that add up to the same rows of (out, lse), each with other keys at hand. */
+export interface Step {
+  /** It sets what the others add to. */
+  readonly first: boolean;
+  /** All keys have been seen after it. */
+  readonly last: boolean;
+}
+
+export const ONLY_STEP: Step = { first: true, last: true };
+
+const isIn = ({ first, last }: Step, { role }: Kernel): boolean =>
+  role === 'initialise' ? first : role === 'sink' ? last : true;
+
 /** Plans every pass and sizes every dispatch. */
-export function planLaunches(variant: Variant, bound: Bound, options: ChooseOptions = {}): Choice {
+export function planLaunches(
+  variant: Variant,
+  bound: Bound,
+  options: ChooseOptions = {},
+  step: Step = ONLY_STEP,
+): Choice {
   const { shape } = bound.binding;
   const schedule = bound.program.schedules[variant.schedule];
   const passes = schedule.passes.map((pass, n) => planOf(variant, pass, n, bound, options));
-  const kernels = variant.kernels.filter(
-    (k) =>
-      k.pass === undefined ||
-      k.role === 'gather' ||
-      k.role === 'gather_merge' ||
-      passes[k.pass]?.kernels.includes(k),
-  );
+  const kernels = variant.kernels
+    .filter((k) => isIn(step, k))
+    .filter(
+      (k) =>
+        k.pass === undefined ||
+        k.role === 'gather' ||
+        k.role === 'gather_merge' ||
+        passes[k.pass]?.kernels.includes(k),
+    );
   const gathers = schedule.passes.map((pass) =>
     pass.kind === 'gather' ? planGather(pass, shape, bound.inputs.host) : undefined,
   );

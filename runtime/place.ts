@@ -12,6 +12,8 @@ export interface Placement {
   readonly size: number;
   /** Elements from the bound start to element 0, and between neighbours on each axis. */
   readonly start: number;
+  /** Number of the tensor's first row in the run. */
+  readonly row: number;
   readonly strides: { readonly batch: number; readonly head: number; readonly row: number };
 }
 
@@ -87,7 +89,7 @@ export function placeTensor(
       `'${name}' is bound as one; ask for more or split it`,
     );
   }
-  return { buffer, offset: bound, size, start: (offset - bound) / bytes, strides };
+  return { buffer, offset: bound, size, start: (offset - bound) / bytes, row: tensor.row ?? 0, strides };
 }
 
 /** Do two rows share an element? Strides are sorted by size: each must step over all that lies within. */

@@ -28,6 +28,8 @@ export function uniformWords(kernel: Kernel, values: UniformValues): Uint32Array
   return new Uint32Array(words);
 }
 
+const modulo32 = (x: number): number => ((x % 2 ** 32) + 2 ** 32) % 2 ** 32;
+
 function within(field: UniformField, value: number, least: number, most: number): number {
   if (!(value >= least && value <= most)) throw lengthOutOfRange(field.name, value, least, most);
   return value;
@@ -42,7 +44,9 @@ function valueOfField(kernel: Kernel, field: UniformField, values: UniformValues
     case 'stride': {
       const components = bindingOf(kernel.bindings, source.tensor)?.components ?? 1;
       const place = values.placed[source.tensor];
-      return (source.axis === 'offset' ? place.start : place.strides[source.axis]) / components;
+      if (source.axis !== 'offset') return place.strides[source.axis] / components;
+      // Kernels add the row's number in the run, modulo 2^32, so that what comes out is where it lies in the binding.
+      return modulo32((place.start - place.row * place.strides.row) / components);
     }
     case 'parameter':
       return found(shape.parameters.get(source.name), kernel, field);
@@ -77,10 +81,18 @@ function shapeValue(
       return shape.heads;
     case 'key_heads':
       return shape.keyHeads;
-    case 'queries':
+    case 'rows':
       return Math.max(0, ...shape.queries);
-    case 'keys':
-      return Math.max(0, ...shape.keys);
+    case 'first_batch':
+      return shape.part?.batch ?? 0;
+    case 'first_head':
+      return shape.part?.head ?? 0;
+    case 'all_heads':
+      return shape.part?.heads ?? shape.heads;
+    case 'window_lo':
+      return shape.window?.lo ?? 0;
+    case 'window_hi':
+      return shape.window?.hi ?? Math.max(0, ...shape.keys);
     case 'splits':
       return divisionOf(kernel, values)?.splits ?? 1;
   }

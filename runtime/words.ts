@@ -1,7 +1,7 @@
 import type { BoundGraph, BoundTable } from '../compiler/ir/inputs.js';
 import type { GatherPlan } from '../compiler/ir/gather-plan.js';
 import type { PassPlan } from '../compiler/ir/schedule.js';
-import type { BoundShape } from '../compiler/ir/shape.js';
+import { baseOf, type BoundShape } from '../compiler/ir/shape.js';
 import type { DeviceTable, InputBinding } from './bind-inputs.js';
 import { gatherWords } from './gathers.js';
 
@@ -11,7 +11,8 @@ import { gatherWords } from './gathers.js';
  * `tables`, by input name. Of a table: `offset`, and `size.N`, its length along axis N; ints and floats are their
  * bits, bools 0 or 1. Of a graph: `row_ptr`, `col_idx`, `weight` (offsets), `rows`, `cols`, `batches`, `heads`.
  *
- * `plan`, once: `lengths`, the offset of two words (queries, keys) for each batch. For the pass of a kernel: `tiles`,
+ * `plan`, once: `lengths`, the offset of four words (queries, keys, rows to compute, position of the first)
+ * for each batch. For the pass of a kernel: `tiles`,
  * `classes`, `by_batch`, `by_head`, the offsets `offsets` and `runs`, and of list space N `list.N.offsets` and
  * `list.N.values` (see PassPlan). Of a gather: `repeats`, `part_count`, `row_count`, `long_count`, `is_ordered`, the offsets
  * `order`, `row_parts` and `long_rows` (see GatherPlan).
@@ -81,8 +82,9 @@ export function planWords(
     used += data.length;
     return at;
   };
-  const lengths = shape.queries.flatMap((queries, batch) => [queries, shape.keys[batch]]);
-  parts.set('lengths', put(Uint32Array.from(lengths)));
+  const { queries } = shape.part ?? shape;
+  const lengths = shape.queries.flatMap((rows, b) => [queries[b], shape.keys[b], rows, baseOf(shape, b)]);
+  parts.set('lengths', put(Int32Array.from(lengths)));
   plans.forEach((plan, pass) => {
     if (!plan) return;
     const set = (part: string, value: number): void => void parts.set(`${pass}/${part}`, value);

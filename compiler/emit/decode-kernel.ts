@@ -35,7 +35,7 @@ export function emitDecodeKernel(
   pass: TilePass,
   options: DecodeKernelOptions,
 ): { readonly text: string; readonly shader: Shader; readonly threads: number } {
-  const shader = createShader({ types: { q: OCTETS, k: OCTETS, v: OCTETS } });
+  const shader = createShader(target, { types: { q: OCTETS, k: OCTETS, v: OCTETS } });
   const layout = decodeLayout(target, options.lanes);
   const rows = packedQueries(shader);
   const place = emitPlace(shader, target, {
@@ -173,7 +173,7 @@ function emitLoadQueries(shader: Shader, layout: DecodeLayout): string {
       let row_${r} = find_row(at, first + ${r}u);
       if (row_${r}.i >= 0) {
         let place = row_${r}.place;
-        let start = ${rowStart(shader, 'q', `u32(row_${r}.i - place.base)`).replace('at.', 'place.')};
+        let start = ${rowStart(shader, 'q', `u32(row_${r}.i - place.first)`).replace('at.', 'place.')};
         ${pieces}
       }`;
   };

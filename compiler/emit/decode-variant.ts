@@ -4,7 +4,7 @@ import { DECODE_DIRECTIVES, emitDecodeKernel } from './decode-kernel.js';
 import { laneChoices, MOST_SETS, SET } from './decode-layout.js';
 import { emitMergeKernel } from './merge-kernel.js';
 import { headsAlike } from './pack-rows.js';
-import type { Target } from './target.js';
+import { addsSink, mergesInto, type Target } from './target.js';
 
 /**
  * A portable variant with the kernels that divide the keys replaced by ones for subgroups: what the families that have
@@ -45,13 +45,12 @@ function decodeKernels(kernel: Kernel, pass: TilePass, target: Target): readonly
 }
 
 function mergeKernel(kernel: Kernel, schedule: Schedule, pass: TilePass, target: Target): Kernel {
-  const single = schedule.passes.length === 1 && pass.complete;
   const { rows, pack } = packed(pass);
   const { text, shader, threads } = emitMergeKernel(target, pass, {
     name: kernel.name,
     rows,
-    merge: kernel.pass !== 0 || !pass.complete,
-    sink: target.mix.sink !== undefined && single,
+    merge: mergesInto(target, schedule, pass),
+    sink: addsSink(target, schedule),
     packed: true,
   });
   return {

@@ -37,7 +37,7 @@ export function emitGatherKernel(
 }
 
 function emitPortableGather(target: Target, pass: GatherPass, options: GatherKernelOptions): GatherKernel {
-  const shader = createShader();
+  const shader = createShader(target);
   const { merge } = options;
   const width = target.dim / 4;
   const valueWidth = target.valueDim / 4;

@@ -18,12 +18,12 @@ export function emitGatherMergeKernel(
   target: Target,
   options: GatherMergeOptions,
 ): { readonly text: string; readonly shader: Shader; readonly threads: number } {
-  const shader = createShader();
+  const shader = createShader(target);
   const { merge } = options;
   const place = emitPlace(shader, target, { by: 'rows', rows: 1, split: false, tensors: ['out', 'lse'] });
   const [plan, parts] = [shader.bind('plan'), shader.bind('parts')];
   const planned = (part: string): string => shader.uniform(part, 'u32', { kind: 'plan', part });
-  const queries = shader.uniform('queries', 'u32', { kind: 'shape', name: 'queries' });
+  const rows = shader.uniform('rows', 'u32', { kind: 'shape', name: 'rows' });
   const width = target.valueDim / 4;
   // Threads own a column each; groups of them take turns at the parts.
   const across = 2 ** Math.ceil(Math.log2(width));
@@ -37,8 +37,8 @@ export function emitGatherMergeKernel(
       // Of the long row its number, its first part, the number of parts.
       let repeat = number / ${planned('long_count')};
       let entry = ${planned('long_rows')} + 3u * (number % ${planned('long_count')});
-      let at = find_place(repeat * ${queries} + ${plan}[entry]);
-      let i = at.base + i32(at.tile);
+      let at = find_place(repeat * ${rows} + ${plan}[entry]);
+      let i = at.first + i32(at.tile);
       let first = (repeat * ${planned('part_count')} + ${plan}[entry + 1u]) * ${width + 1}u;
       let count = ${plan}[entry + 2u];
       ${merge ? 'let before = lse_before(at, i);' : ''}

@@ -57,9 +57,9 @@ export function emitRows(shader: Shader, target: Target, pass: GatherPass): read
       let slot = find_slot(min(number, slot_count() - 1u));
       var row: Row;
       row.at = find_place(slot.row);
-      row.i = row.at.base + i32(row.at.tile);
+      row.i = row.at.first + i32(row.at.tile);
       row.part = slot.part;
-      row.is_there = number < slot_count() && i32(row.at.tile) < row.at.queries;
+      row.is_there = number < slot_count() && i32(row.at.tile) < row.at.rows;
       if (row.is_there && row.at.keys > 0) {
         row.list = neighbours(row.at, row.i);
         if (row.part != NO_PART) {
@@ -96,7 +96,7 @@ function emitSlots(shader: Shader, pass: GatherPass): string {
   }
   const plan = shader.bind('plan');
   const part = (name: string): string => planned(shader, name);
-  const queries = shader.uniform('queries', 'u32', { kind: 'shape', name: 'queries' });
+  const rows = shader.uniform('rows', 'u32', { kind: 'shape', name: 'rows' });
   return wgsl`
     ${struct}
     fn slot_count() -> u32 {
@@ -106,7 +106,7 @@ function emitSlots(shader: Shader, pass: GatherPass): string {
     fn find_slot(number: u32) -> Slot {
       let each = ${part('part_count')} + ${part('row_count')};
       let repeat = number / each;
-      let first_row = repeat * ${queries};
+      let first_row = repeat * ${rows};
       var n = number % each;
       if (n < ${part('part_count')}) {
         let entry = ${part('row_parts')} + 3u * n;

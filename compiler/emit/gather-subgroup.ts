@@ -35,7 +35,7 @@ export function emitSubgroupGather(
   pass: GatherPass,
   options: GatherKernelOptions,
 ): GatherKernel {
-  const shader = createShader({ types: { q: OCTETS, k: OCTETS, v: OCTETS } });
+  const shader = createShader(target, { types: { q: OCTETS, k: OCTETS, v: OCTETS } });
   const { merge } = options;
   const [keyOctets, valueOctets] = [target.dim / OCTET, target.valueDim / OCTET];
   const [keys, values] = [Math.ceil(keyOctets / LANES), Math.ceil(valueOctets / LANES)];

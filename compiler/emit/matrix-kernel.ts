@@ -54,7 +54,7 @@ export function emitMatrixKernel(
   pass: TilePass,
   options: MatrixKernelOptions,
 ): { readonly text: string; readonly shader: Shader; readonly threads: number } {
-  const shader = createShader({ types: { q: HALVES, k: HALVES, v: HALVES } });
+  const shader = createShader(target, { types: { q: HALVES, k: HALVES, v: HALVES } });
   const layout = matrixLayout(target, options.unit, options.tiling);
   const { split, merge } = options;
   const places = usesPlaces(

@@ -24,7 +24,7 @@ export function stageQueries(shader: Shader, layout: MatrixLayout): string {
       let i = query_position(at, i32(at.tile), i32(${count}));
       var value = vec4<u32>();
       if (i >= 0${keyWidth < keyPieces ? ` && piece < ${keyWidth}u` : ''}) {
-        value = ${shader.bind('q')}[${rowStart(shader, 'q', 'u32(i - at.base)')} + piece];
+        value = ${shader.bind('q')}[${rowStart(shader, 'q', 'u32(i - at.first)')} + piece];
       }
       staged[r * ${keyStride}u + piece] = value;
     }`;

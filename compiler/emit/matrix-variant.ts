@@ -4,7 +4,7 @@ import { emitMatrixKernel, MATRIX_DIRECTIVES } from './matrix-kernel.js';
 import { matrixBytes, matrixLayout, type MatrixTiling, type MatrixUnit } from './matrix-layout.js';
 import { emitMergeKernel } from './merge-kernel.js';
 import type { Shader } from './shader.js';
-import type { Target } from './target.js';
+import { addsSink, mergesInto, type Target } from './target.js';
 
 /** The `matrix` family: of a schedule, one variant for each configuration of matrices and each tiling. */
 
@@ -56,8 +56,6 @@ function emitMatrixVariant(
   const layout = matrixLayout(target, unit, tiling);
   const onGrid = schedule.passes.some((p) => p.kind === 'tiles' && p.queries.kind === 'grid');
   if (onGrid && layout.rows !== 64) return undefined;
-  const single = schedule.passes.length === 1 && schedule.passes[0].complete;
-  const sink = target.mix.sink !== undefined && single;
   const withText = (
     kernel: Kernel,
     directives: string,
@@ -79,7 +77,8 @@ function emitMatrixVariant(
     const { subgroups } = kernel;
     if (subgroups && (lanes < subgroups.least || lanes >= subgroups.below)) return [];
     if (pass?.kind !== 'tiles') return [kernel];
-    const common = { name: kernel.name, merge: kernel.pass !== 0 || !pass.complete, sink };
+    const merge = mergesInto(target, schedule, pass);
+    const common = { name: kernel.name, merge, sink: addsSink(target, schedule) };
     const matrices = (split: boolean): Kernel =>
       withText(kernel, MATRIX_DIRECTIVES, emitMatrixKernel(target, pass, { ...common, unit, tiling, split }));
     if (kernel.role === 'tiles') return [matrices(false)];

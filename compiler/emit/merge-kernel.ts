@@ -31,7 +31,7 @@ export function emitMergeKernel(
   options: MergeKernelOptions,
 ): { readonly text: string; readonly shader: Shader; readonly threads: number } {
   const { packed = false, merge } = options;
-  const shader = createShader();
+  const shader = createShader(target);
   const tensors = ['out', 'lse'] as const;
   const place = emitPlace(shader, target, { by: 'tiles', rows: 0, split: false, packed, tensors });
   const parts = shader.bind('parts');

@@ -28,7 +28,8 @@ export const packedSets = (shader: Shader): string =>
 /** `find_row(at, r)`: row r of a workgroup, heads fastest. */
 export function emitFindRow(shader: Shader, tensors: readonly PlacedTensor[]): string {
   const heads = shader.uniform('pack_heads', 'u32', { kind: 'pack', part: 'heads' });
-  const shape = (name: 'heads' | 'key_heads'): string => shader.uniform(name, 'u32', { kind: 'shape', name });
+  const shape = (name: 'heads' | 'key_heads' | 'first_head'): string =>
+    shader.uniform(name, 'u32', { kind: 'shape', name });
   return wgsl`
     // A row of a workgroup: the place of its head, and its position; -1 if there is none.
     struct Row {
@@ -41,7 +42,7 @@ export function emitFindRow(shader: Shader, tensors: readonly PlacedTensor[]): s
       let query = i32(r / ${heads});
       let sharers = ${shape('heads')} / ${shape('key_heads')};
       // The last block of a key head may have fewer heads.
-      if (query < ${packedQueries(shader)} && u32(at.head) % sharers + further < sharers) {
+      if (query < ${packedQueries(shader)} && (u32(at.head) - ${shape('first_head')}) % sharers + further < sharers) {
         row.place.head += i32(further);
         ${tensors.map((t) => `row.place.${t}_start += further * ${strideField(shader, t, 'head')};`)}
         row.i = query_position(at, i32(at.tile), query);

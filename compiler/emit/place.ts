@@ -1,5 +1,5 @@
 import type { Shader } from './shader.js';
-import type { Target } from './target.js';
+import { keyWindow, type Target } from './target.js';
 import { wgsl } from './wgsl.js';
 
 /** Where a workgroup stands: struct `Place`, found from its number by `find_place`. */
@@ -26,12 +26,13 @@ export interface PlaceOptions {
 /** The struct and the function, and how `main` starts. */
 export function emitPlace(shader: Shader, target: Target, options: PlaceOptions): readonly string[] {
   const { tensors, split, packed = false } = options;
-  const shape = (name: 'batch' | 'heads' | 'key_heads' | 'queries' | 'splits'): string =>
-    shader.uniform(name, 'u32', { kind: 'shape', name });
+  const shape = (
+    name: 'batch' | 'heads' | 'key_heads' | 'rows' | 'splits' | 'first_batch' | 'first_head',
+  ): string => shader.uniform(name, 'u32', { kind: 'shape', name });
   const byTiles = options.by === 'tiles';
   const tiles = byTiles
     ? shader.uniform('tiles', 'u32', { kind: 'plan', part: 'tiles' })
-    : `((${shape('queries')} + ${options.rows - 1}u) / ${options.rows}u)`;
+    : `((${shape('rows')} + ${options.rows - 1}u) / ${options.rows}u)`;
   const classes = byTiles ? shader.uniform('classes', 'u32', { kind: 'plan', part: 'classes' }) : '1u';
   const pack = (part: 'heads' | 'blocks'): string =>
     shader.uniform(`pack_${part}`, 'u32', { kind: 'pack', part });
@@ -44,12 +45,16 @@ export function emitPlace(shader: Shader, target: Target, options: PlaceOptions)
   const struct = wgsl`
     // Where a workgroup stands.
     struct Place {
+      // Numbers of the run, whatever part of it is computed.
       batch: i32,
       head: i32,
-      // This batch's own lengths, and the position of its first query row.
+      // This batch's own lengths, and the position of its first query.
       queries: i32,
       keys: i32,
       base: i32,
+      // The query rows to compute: how many, and the position of the first.
+      rows: i32,
+      first: i32,
       // Residue class of the query space, and the tile in it.
       residue: i32,
       tile: u32,
@@ -85,10 +90,12 @@ export function emitPlace(shader: Shader, target: Target, options: PlaceOptions)
       let batch = line / ${heads}${split ? ` % ${shape('batch')}` : ''};
       at.split = ${split ? `line / (${heads} * ${shape('batch')})` : '0u'};
       at.splits = ${split ? shape('splits') : '1u'};
-      at.head = i32(head);
-      at.batch = i32(batch);
-      at.queries = i32(${plan}[${lengths} + 2u * batch]);
-      at.keys = i32(${plan}[${lengths} + 2u * batch + 1u]);
+      at.head = i32(${shape('first_head')} + head);
+      at.batch = i32(${shape('first_batch')} + batch);
+      at.queries = i32(${plan}[${lengths} + 4u * batch]);
+      at.keys = i32(${plan}[${lengths} + 4u * batch + 1u]);
+      at.rows = i32(${plan}[${lengths} + 4u * batch + 2u]);
+      at.first = i32(${plan}[${lengths} + 4u * batch + 3u]);
       at.base = ${target.align === 'end' ? 'at.keys - at.queries' : '0'};
       ${usesKeyHead && !packed ? `let key_head = head / (${heads} / ${shape('key_heads')});` : ''}
       ${tensors.map((t) => `at.${t}_start = ${headStart(shader, t)};`)}
@@ -141,7 +148,15 @@ function headStart(shader: Shader, tensor: PlacedTensor): string {
   return `${s('offset')} + batch * ${s('batch')} + ${head} * ${s('head')}`;
 }
 
+/** The key, or where it is not at hand one that is: masks leave it out, but it is read. */
+function keyAtHand(shader: Shader, row: string): string {
+  const [lo, hi] = [keyWindow(shader, 'lo'), keyWindow(shader, 'hi')];
+  return `clamp(${row}, u32(${lo}), u32(${hi}) - 1u)`;
+}
+
 /** Index of a row's first element: `at.q_start + row * shape.q_row`. */
 export function rowStart(shader: Shader, tensor: PlacedTensor, row: string): string {
-  return `at.${tensor}_start + ${row} * ${strideField(shader, tensor, 'row')}`;
+  const key = tensor === 'k' || tensor === 'v';
+  const there = key && shader.windows ? keyAtHand(shader, row) : row;
+  return `at.${tensor}_start + ${there} * ${strideField(shader, tensor, 'row')}`;
 }

@@ -18,7 +18,7 @@ interface Emitted {
 
 /** out = 0, lse = −∞. */
 export function emitInitialise(target: Target, name: string): Emitted {
-  const shader = createShader();
+  const shader = createShader(target);
   const set = (out: string, lse: string, row: string, column: string): string => wgsl`
     ${out}[${rowStart(shader, 'out', row)} + ${column}] = write_out(vec4<f32>());
     if (${column} == 0u) {
@@ -40,7 +40,7 @@ export function emitInitialise(target: Target, name: string): Emitted {
 
 /** Multiplies out by what the sink leaves of each row; lse stays. */
 export function emitSinkKernel(target: Target, name: string): Emitted {
-  const shader = createShader();
+  const shader = createShader(target);
   const place = emitPlace(shader, target, { by: 'rows', rows: ROWS, split: false, tensors: ['out', 'lse'] });
   const [out, lse] = [shader.bind('out', 'read_write'), shader.bind('lse')];
   const main = overRows(
@@ -49,7 +49,7 @@ export function emitSinkKernel(target: Target, name: string): Emitted {
     let bits = ${lse}[${rowStart(shader, 'lse', 'row')}];
     // Nothing to do where there is no edge, or NaN.
     if ((bits & INFINITY_BITS) != INFINITY_BITS) {
-      let i = at.base + i32(row);
+      let i = at.first + i32(row);
       let at_out = ${rowStart(shader, 'out', 'row')} + column;
       ${out}[at_out] = write_out(read_out(${out}[at_out]) * sink_factor(at, i, bitcast<f32>(bits)));
     }`,
@@ -75,7 +75,7 @@ function overRows(target: Target, body: string): string {
       for (var n = thread; n < ${ROWS * width}u; n += ${THREADS}u) {
         let row = ${ROWS}u * at.tile + n / ${width}u;
         let column = n % ${width}u;
-        if (i32(row) < at.queries) {
+        if (i32(row) < at.rows) {
           ${body}
         }
       }

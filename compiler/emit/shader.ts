@@ -6,6 +6,7 @@ import { wgsl } from './wgsl.js';
  * use, so that nothing unused is declared.
  */
 export interface Shader {
+  readonly windows: boolean;
   /** The uniform field of that name, declared on first use: `shape.NAME`. */
   uniform(name: string, type: UniformField['type'], source: UniformSource): string;
   /** The binding's variable. Writing asks for more than reading. */
@@ -46,7 +47,11 @@ export interface ShaderOptions {
   readonly types?: Readonly<Partial<Record<BindingName, BindingType>>>;
 }
 
-export function createShader(options: ShaderOptions = {}): Shader {
+/** @param windows whether only some of the keys may be at hand: Target.windows */
+export function createShader(
+  { windows }: { readonly windows: boolean },
+  options: ShaderOptions = {},
+): Shader {
   const types = { ...TYPES, ...options.types };
   const uniforms = new Map<string, UniformField>();
   const accesses = new Map<BindingName, Binding['access']>();
@@ -57,6 +62,7 @@ export function createShader(options: ShaderOptions = {}): Shader {
       return access === undefined ? [] : [{ binding, name, access, ...types[name] }];
     });
   return {
+    windows,
     uniform: (name, type, source) => {
       accesses.set('shape', 'uniform');
       if (!uniforms.has(name)) uniforms.set(name, { name, type, source });

@@ -102,13 +102,14 @@ export function planEntry(shader: Shader): string {
   shader.helper('plan_entry', () => {
     const flag = (part: 'by_batch' | 'by_head'): string =>
       shader.uniform(part, 'u32', { kind: 'plan', part });
-    const heads = shader.uniform('heads', 'u32', { kind: 'shape', name: 'heads' });
+    const shape = (name: 'heads' | 'first_batch' | 'first_head'): string =>
+      shader.uniform(name, 'u32', { kind: 'shape', name });
     return wgsl`
       // Number of the batch and head among those for which the plan differs.
       fn plan_entry(at: Place) -> u32 {
-        let batch = u32(at.batch) * ${flag('by_batch')};
-        let head = u32(at.head) * ${flag('by_head')};
-        return batch * select(1u, ${heads}, ${flag('by_head')} != 0u) + head;
+        let batch = (u32(at.batch) - ${shape('first_batch')}) * ${flag('by_batch')};
+        let head = (u32(at.head) - ${shape('first_head')}) * ${flag('by_head')};
+        return batch * select(1u, ${shape('heads')}, ${flag('by_head')} != 0u) + head;
       }`;
   });
   return '';

@@ -42,7 +42,7 @@ function loadsOf(shader: Shader, layout: Layout): readonly Load[] {
       find: inChunk,
       from: () => `let position = query_positions[row];\n${column}`,
       exists: `position >= 0${inHead}`,
-      source: bind('q', 'u32(position - at.base)'),
+      source: bind('q', 'u32(position - at.first)'),
       target: () => `${layout.queryStride}u * ${keepQueries ? 'column' : 'piece'} + row`,
       bad: 'bad_queries',
     },

@@ -31,7 +31,7 @@ export function emitReadBefore(shader: Shader): string {
   return wgsl`
     // What lse holds for the row of position i, as bits.
     fn lse_before(at: Place, i: i32) -> u32 {
-      return ${shader.bind('lse', 'read_write')}[${rowStart(shader, 'lse', 'u32(i - at.base)')}];
+      return ${shader.bind('lse', 'read_write')}[${rowStart(shader, 'lse', 'u32(i - at.first)')}];
     }`;
 }
 
@@ -95,7 +95,7 @@ export function emitStore(shader: Shader, target: Target, options: StoreOptions)
       column: u32,
       ${lines(options.columns, (n) => `sums_${n}: vec4<f32>,`)}
     ) {
-      let row = u32(i - at.base);
+      let row = u32(i - at.first);
       ${options.merge ? 'let old_is_nan = (before & 0x7fffffffu) > INFINITY_BITS;' : ''}
       // A sum past the range of f32 is told too.
       let is_nan = poisoned || (bitcast<u32>(total) & INFINITY_BITS) == INFINITY_BITS${options.merge ? ' || old_is_nan' : ''};

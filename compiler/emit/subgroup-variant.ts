@@ -2,7 +2,7 @@ import { STORAGE_TYPES, type Kernel, type Variant } from '../ir/program.js';
 import type { GatherPass, Schedule } from '../ir/schedule.js';
 import { emitGatherKernel } from './gather-kernel.js';
 import { GATHER_DIRECTIVES } from './gather-subgroup.js';
-import type { Target } from './target.js';
+import { addsSink, mergesInto, type Target } from './target.js';
 import { emitTileKernel } from './tile-kernel.js';
 import { subgroupTiling, type Tiling } from './tiling.js';
 
@@ -25,13 +25,12 @@ export function emitSubgroupVariant(
     if (kernel.role === 'gather' && pass?.kind === 'gather')
       return subgroupGather(kernel, pass, schedule, target);
     if (kernel.role !== 'tiles' || pass?.kind !== 'tiles') return kernel;
-    const single = schedule.passes.length === 1 && pass.complete;
     const { text, shader, threads, bytes } = emitTileKernel(target, pass, {
       name: kernel.name,
       tiling,
       split: false,
-      merge: kernel.pass !== 0 || !pass.complete,
-      sink: target.mix.sink !== undefined && single,
+      merge: mergesInto(target, schedule, pass),
+      sink: addsSink(target, schedule),
     });
     memory = Math.max(memory, bytes);
     return {
@@ -63,12 +62,11 @@ export function subgroupGather(
   schedule: Schedule,
   target: Target,
 ): Kernel {
-  const single = schedule.passes.length === 1 && pass.complete;
   const { text, shader, threads, rows } = emitGatherKernel(target, pass, {
     name: portable.name,
     subgroups: true,
-    merge: portable.pass !== 0 || !pass.complete,
-    sink: target.mix.sink !== undefined && single,
+    merge: mergesInto(target, schedule, pass),
+    sink: addsSink(target, schedule),
   });
   return {
     ...portable,

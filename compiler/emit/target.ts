@@ -1,5 +1,6 @@
 import type { InputDeclaration, Mix, ParameterDeclaration } from '../ir/edges.js';
 import type { Expr, VariableName } from '../ir/expr.js';
+import type { Pass, Schedule } from '../ir/schedule.js';
 import type { Printer } from './expression.js';
 import type { Shader } from './shader.js';
 import { floatLiteral } from './wgsl.js';
@@ -17,7 +18,17 @@ export interface Target {
   /** Number of axes of the token grid; 0 without one. */
   readonly axes: number;
   readonly align: 'start' | 'end';
+  /** Compute with the keys at hand, and add to what is in (out, lse): see Program.windows. */
+  readonly windows: boolean;
 }
+
+/** Does the pass add to what is in (out, lse) already, rather than set it? */
+export const mergesInto = ({ windows }: Target, { passes }: Schedule, pass: Pass): boolean =>
+  windows || pass !== passes[0] || !pass.complete;
+
+/** Do the kernels of the schedule's pass add the sink as they store, so that no kernel of its own has to? */
+export const addsSink = ({ windows, mix }: Target, { passes }: Schedule): boolean =>
+  mix.sink !== undefined && !windows && passes.length === 1 && passes[0].complete;
 
 /**
  * A printer of expressions inside a function that has `at: Place`; `local` gives the variables that the function itself
@@ -50,13 +61,18 @@ function placeName(shader: Shader, target: Target, variable: VariableName): stri
     case 'queries':
     case 'keys':
     case 'base':
+    case 'rows':
+    case 'first':
       return `at.${variable}`;
+    case 'window.lo':
+    case 'window.hi':
+      return keyWindow(shader, variable === 'window.lo' ? 'lo' : 'hi');
     case 'i.class':
       return 'at.residue';
     case 'j.class':
       return '0';
     case 'heads':
-      return `i32(${shader.uniform('heads', 'u32', { kind: 'shape', name: 'heads' })})`;
+      return `i32(${shader.uniform('all_heads', 'u32', { kind: 'shape', name: 'all_heads' })})`;
     case 'dim':
       return String(target.dim);
     case 'scale':
@@ -68,6 +84,12 @@ function placeName(shader: Shader, target: Target, variable: VariableName): stri
     default:
       throw new Error(`variable ${variable} has no meaning here`);
   }
+}
+
+/** First key at hand, or one past the last. */
+export function keyWindow(shader: Shader, end: 'lo' | 'hi'): string {
+  const name = `window_${end}` as const;
+  return shader.uniform(name, 'i32', { kind: 'shape', name });
 }
 
 export function gridSize(shader: Shader, axis: number): string {

@@ -36,7 +36,7 @@ export function emitTileKernel(
   /** Bytes of workgroup memory. */
   readonly bytes: number;
 } {
-  const shader = createShader();
+  const shader = createShader(target);
   const layout = layoutOf(target, options.tiling);
   const { rows } = layout;
   const lanes = rowLanes(layout).argument;

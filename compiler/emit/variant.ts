@@ -9,7 +9,7 @@ import { emitMatrixVariants } from './matrix-variant.js';
 import { emitMergeKernel } from './merge-kernel.js';
 import { emitInitialise, emitSinkKernel, ROWS } from './row-kernels.js';
 import type { Shader } from './shader.js';
-import type { Target } from './target.js';
+import { addsSink, mergesInto, type Target } from './target.js';
 import { emitSubgroupVariant } from './subgroup-variant.js';
 import { emitTileKernel } from './tile-kernel.js';
 import { DECODE_ROWS, DECODE_TILING, portableTiling, PREFILL_ROWS } from './tiling.js';
@@ -20,12 +20,16 @@ export interface EmitInfo {
   readonly dim: number;
   readonly valueDim: number;
   readonly pattern: Pattern;
+  /** For runs in parts: see Program.windows. */
+  readonly windows?: boolean;
 }
 
 /** What kernels are printed for. */
-export function targetOf({ dim, valueDim, pattern }: EmitInfo): Target {
+export function targetOf(info: EmitInfo): Target {
+  const { dim, valueDim, pattern } = info;
   const { inputs, parameters, score, mix, grid, align } = pattern;
-  return { dim, valueDim, inputs, parameters, score, mix, axes: grid?.length ?? 0, align };
+  const axes = grid?.length ?? 0;
+  return { dim, valueDim, inputs, parameters, score, mix, axes, align, windows: info.windows ?? false };
 }
 
 /**
@@ -35,8 +39,6 @@ export function targetOf({ dim, valueDim, pattern }: EmitInfo): Target {
 export function emitVariant(schedule: Schedule, index: number, info: EmitInfo): Variant {
   const target = targetOf(info);
   const { passes } = schedule;
-  const hasSink = target.mix.sink !== undefined;
-  const single = passes.length === 1 && passes[0].complete;
   const kernels: Kernel[] = [];
   const add = (
     role: Kernel['role'],
@@ -60,9 +62,11 @@ export function emitVariant(schedule: Schedule, index: number, info: EmitInfo): 
     });
   };
 
-  if (!passes[0]?.complete) add('initialise', undefined, ROWS, (name) => emitInitialise(target, name));
+  const first = passes[0];
+  if (!first || mergesInto(target, schedule, first))
+    add('initialise', undefined, ROWS, (name) => emitInitialise(target, name));
   passes.forEach((pass, n) => {
-    const common = { merge: n > 0 || !pass.complete, sink: hasSink && single };
+    const common = { merge: mergesInto(target, schedule, pass), sink: addsSink(target, schedule) };
     if (pass.kind === 'gather') {
       add('gather', n, PORTABLE_GATHER_ROWS, (name) => emitGatherKernel(target, pass, { name, ...common }));
       if (isDivided(pass))
@@ -86,7 +90,8 @@ export function emitVariant(schedule: Schedule, index: number, info: EmitInfo): 
       emitMergeKernel(target, pass, { name, rows: DECODE_ROWS, ...common }),
     );
   });
-  if (hasSink && !single) add('sink', undefined, ROWS, (name) => emitSinkKernel(target, name));
+  if (target.mix.sink !== undefined && !addsSink(target, schedule))
+    add('sink', undefined, ROWS, (name) => emitSinkKernel(target, name));
   return {
     family: 'portable',
     inputs: STORAGE_TYPES,

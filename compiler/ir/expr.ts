@@ -11,6 +11,8 @@ export type Type = 'int' | 'float' | 'bool';
  * The pair: `i` (query's position), `j` (key's row), `batch`, `head`; `i.0`, `j.1` … are grid coordinates.
  * Shapes: `heads`, `queries`, `keys`, `dim`, `base` (position of query row 0: keys − queries under `align end`, 0
  * under `align start`), `size.0` … (grid sizes), `scale` (float, 1/√dim), `dot` (float, only in scores).
+ * What is run: `first` and `rows` (position of the first query row, number of rows), `window.lo` and `window.hi` (the
+ * keys at hand: first, one past the last).
  * Boxes: `i.lo`, `i.hi`, `j.lo`, `j.hi`, `i.0.lo` … (inclusive ends), `i.class` and `j.class` (residue classes).
  * Enumeration: `member` (the value that a family of bounds runs over).
  */

@@ -34,8 +34,7 @@ export interface UniformField {
 }
 
 export type UniformSource =
-  /** Lengths are the most over the batch; each batch's own stand in `plan`. */
-  | { readonly kind: 'shape'; readonly name: 'batch' | 'heads' | 'key_heads' | 'queries' | 'keys' | 'splits' }
+  | { readonly kind: 'shape'; readonly name: ShapeValue }
   /** Strides and offsets in elements of the binding's array. */
   | {
       readonly kind: 'stride';
@@ -51,6 +50,23 @@ export type UniformSource =
   /** How the rows of a key head are packed into workgroups: see Kernel.pack. */
   | { readonly kind: 'pack'; readonly part: 'heads' | 'blocks' | 'queries' | 'sets' }
   | { readonly kind: 'bits'; readonly value: number };
+
+/**
+ * `batch`, `heads`, `key_heads` and `rows` (the most over the batch; each batch's own stand in `plan`) count what is
+ * computed; `first_batch` and `first_head` are where that begins in a run with `all_heads`; `window_lo` and `window_hi`
+ * are the keys at hand, first and one past the last.
+ */
+export type ShapeValue =
+  | 'batch'
+  | 'heads'
+  | 'key_heads'
+  | 'rows'
+  | 'splits'
+  | 'first_batch'
+  | 'first_head'
+  | 'all_heads'
+  | 'window_lo'
+  | 'window_hi';
 
 export interface Kernel {
   readonly name: string;
@@ -132,7 +148,7 @@ export interface MatrixNeeds {
  */
 export interface Program {
   readonly format: 'attnc-program';
-  readonly version: 2;
+  readonly version: 3;
   readonly name: string;
   readonly doc: string | undefined;
   /** Head sizes of q and k, and of v. */
@@ -147,6 +163,11 @@ export interface Program {
   readonly schedules: readonly Schedule[];
   readonly variants: readonly Variant[];
   readonly preludes: Preludes;
+  /**
+   * True if kernels compute with whatever keys are at hand, and add to what they find in (out, lse): for runs in
+   * parts. Otherwise all keys must be bound at once.
+   */
+  readonly windows: boolean;
   /** Largest number of keys for which every integer stays in 32 bits, with parameters at their present values. */
   readonly maxLength: number;
 }

@@ -4,12 +4,12 @@ import { reduceModulo } from './linear.js';
 import { Cover, range, type Box, type Range } from './range.js';
 import type { GridSpace, LineSpace, Space } from './schedule.js';
 
-/** Constructors of index spaces, and the boxes that their tiles are. */
+/** Constructors of index spaces, and the boxes that their tiles are. Query spaces hold the rows of the part that is run. */
 
 const V = variable('v');
 const P = variable('p');
-const BASE = variable('base');
-const QUERIES = variable('queries');
+const FIRST = variable('first');
+const ROWS = variable('rows');
 const KEYS = variable('keys');
 const CLASS = variable('i.class');
 
@@ -17,11 +17,11 @@ const ceilDiv = (a: Expr, b: Expr): Expr => div(add(a, sub(b, ONE)), b);
 
 /** All rows of a side in order. */
 export function rowsSpace(side: 'i' | 'j'): LineSpace {
-  const start = side === 'i' ? BASE : ZERO;
+  const start = side === 'i' ? FIRST : ZERO;
   return {
     kind: 'line',
     classes: ONE,
-    size: side === 'i' ? QUERIES : KEYS,
+    size: side === 'i' ? ROWS : KEYS,
     position: add(start, V),
     rank: sub(P, start),
     modulus: ONE,
@@ -32,8 +32,8 @@ export function rowsSpace(side: 'i' | 'j'): LineSpace {
 
 /** Query rows at the positions lo … hi. */
 export function intervalOfQueries(lo: Expr, hi: Expr): LineSpace {
-  const start = max(lo, BASE);
-  const end = min(hi, sub(add(BASE, QUERIES), ONE));
+  const start = max(lo, FIRST);
+  const end = min(hi, sub(add(FIRST, ROWS), ONE));
   return {
     kind: 'line',
     classes: ONE,
@@ -48,11 +48,11 @@ export function intervalOfQueries(lo: Expr, hi: Expr): LineSpace {
 
 /** Query rows by residue class modulo `step`: class c holds rows c, c + step, … */
 export function latticeOfQueries(step: Expr): LineSpace {
-  const start = add(BASE, CLASS);
+  const start = add(FIRST, CLASS);
   return {
     kind: 'line',
     classes: step,
-    size: ceilDiv(sub(QUERIES, CLASS), step),
+    size: ceilDiv(sub(ROWS, CLASS), step),
     position: add(start, mul(V, step)),
     rank: ceilDiv(sub(P, start), step),
     modulus: step,
@@ -93,8 +93,8 @@ export function periodicSpace(
     const inside = min(max(ceilDiv(sub(mod(p, period), start), step), ZERO), some);
     return mul(min(count, ONE), add(mul(div(p, period), some), inside));
   };
-  const first = side === 'i' ? rankOf(BASE) : ZERO;
-  const end = side === 'i' ? add(BASE, QUERIES) : KEYS;
+  const first = side === 'i' ? rankOf(FIRST) : ZERO;
+  const end = side === 'i' ? add(FIRST, ROWS) : KEYS;
   const v = add(V, first);
   return {
     kind: 'line',
@@ -158,8 +158,8 @@ export function boxOfSide(side: 'i' | 'j', space: Space, axes: number): Box {
 
 /** Everything that a side can be: for solving bounds. */
 export function boxOfWholeSide(side: 'i' | 'j', axes: number): Box {
-  const last = side === 'i' ? sub(add(BASE, QUERIES), ONE) : sub(KEYS, ONE);
-  const box = new Map<string, Range>([[side, range(side === 'i' ? BASE : ZERO, last)]]);
+  const last = side === 'i' ? sub(add(FIRST, ROWS), ONE) : sub(KEYS, ONE);
+  const box = new Map<string, Range>([[side, range(side === 'i' ? FIRST : ZERO, last)]]);
   for (let n = 0; n < axes; n++) {
     box.set(`${side}.${n}`, range(ZERO, sub(variable(`size.${n}`), ONE)));
   }

@@ -4,6 +4,8 @@ import {
   eq,
   int,
   isConst,
+  le,
+  lt,
   make,
   not,
   ONE,
@@ -21,6 +23,12 @@ import { keySpace, querySpace, refinement, type Chosen, type Shaped, type Strate
 
 /** A strategy carried out: terms gathered into passes by query space, and into segments by key space. */
 
+/** Of a run in parts: the key is one of those at hand. */
+const AT_HAND: readonly Expr[] = [
+  le(variable('window.lo'), variable('j')),
+  lt(variable('j'), variable('window.hi')),
+];
+
 interface SegmentDraft {
   readonly keys: Chosen;
   readonly group: number;
@@ -32,7 +40,13 @@ interface PassDraft {
   readonly segments: SegmentDraft[];
 }
 
-export function buildSchedule(terms: readonly Shaped[], strategy: Strategy, axes: number): Schedule {
+export function buildSchedule(
+  terms: readonly Shaped[],
+  strategy: Strategy,
+  axes: number,
+  windows: boolean,
+): Schedule {
+  const atHand = windows ? AT_HAND : [];
   const refined = refinement(terms);
   const gathered = strategy === 'own' || strategy === 'grid';
   const gathers: { shaped: Shaped; neighbours: Neighbours; consumed: readonly Expr[] }[] = [];
@@ -61,13 +75,14 @@ export function buildSchedule(terms: readonly Shaped[], strategy: Strategy, axes
     served.set(group, [...earlier, ...own]);
     return earlier;
   };
-  const tiles = drafts.map((d): TilePass => finishPass(d, axes, claim));
+  const tiles = drafts.map((d): TilePass => finishPass(d, axes, atHand, claim));
   const gatherPasses = gathers.map(({ shaped, neighbours, consumed }): GatherPass => {
     const own = conditionOf(shaped.term);
     const earlier = claim(shaped.group, [own]);
     const keep = all([
       ...shaped.term.atoms.filter((a) => !consumed.includes(a)),
       ...earlier.map((e) => not(e)),
+      ...atHand,
     ]);
     return {
       kind: 'gather',
@@ -79,13 +94,14 @@ export function buildSchedule(terms: readonly Shaped[], strategy: Strategy, axes
     };
   });
   const passes: readonly Pass[] = [...tiles, ...gatherPasses];
-  const when = strategy === 'grid' ? eq(variable('queries'), variable('keys')) : TRUE;
+  const when = strategy === 'grid' ? eq(variable('rows'), variable('keys')) : TRUE;
   return { name: strategy, when, passes, ranges: tiles.flatMap(kernelRanges) };
 }
 
 function finishPass(
   draft: PassDraft,
   axes: number,
+  atHand: readonly Expr[],
   claim: (group: number, own: readonly Expr[]) => readonly Expr[],
 ): TilePass {
   let lists = 0;
@@ -97,7 +113,8 @@ function finishPass(
       d.terms.map((t) => conditionOf(t)),
     );
     const consumed = [...draft.queries.consumed, ...d.keys.consumed];
-    return makeSegment(d.terms, queries, number(d.keys.space), axes, earlier, consumed);
+    const terms = d.terms.map((t) => ({ ...t, atoms: [...t.atoms, ...atHand] }));
+    return makeSegment(terms, queries, number(d.keys.space), axes, earlier, consumed);
   });
   const byKernel = queries.kind !== 'list' && segments.every((s) => s.intervals !== undefined);
   return {

@@ -12,9 +12,10 @@ export { modelInputs, modelShape };
 /**
  * The schedules that a program carries: the cheapest one for the model shape, and before it the cheapest that only some
  * shapes allow (grids). The runtime takes the cheapest that its shape allows.
+ * @param windows for runs in parts: keys that are not at hand do not count (Program.windows)
  */
-export function schedulesOf(pattern: Pattern): readonly Schedule[] {
-  const candidates = candidateSchedules(pattern);
+export function schedulesOf(pattern: Pattern, windows = false): readonly Schedule[] {
+  const candidates = candidateSchedules(pattern, windows);
   if (candidates.length === 1) return candidates;
   const shape = modelShape(pattern);
   const inputs = modelInputs(pattern, shape);
@@ -28,14 +29,14 @@ export function schedulesOf(pattern: Pattern): readonly Schedule[] {
 }
 
 /** Every distinct schedule of a pattern, `rows` first: tests run them all. */
-export function candidateSchedules(pattern: Pattern): readonly Schedule[] {
+export function candidateSchedules(pattern: Pattern, windows = false): readonly Schedule[] {
   const axes = pattern.grid?.length ?? 0;
   const terms = groupsOf(pattern.edges).flatMap((group, n) => group.map((t) => shapeTerm(t, n, axes)));
   const strategies: Strategy[] = ['rows', 'own', 'refined'];
   if (terms.some((t) => t.usesGrid)) strategies.push('grid');
   const distinct = new Map<string, Schedule>();
   for (const strategy of strategies) {
-    const schedule = buildSchedule(terms, strategy, axes);
+    const schedule = buildSchedule(terms, strategy, axes, windows);
     const key = schedule.passes
       .map((p) =>
         p.kind === 'gather'

@@ -29,7 +29,7 @@ function segmentExpressions(pass: TilePass, s: Segment): readonly Expr[] {
 
 /** Everything that the box variables of a query tile and a key tile can be. */
 function boxFor(queries: Space, keys: Space | undefined, axes: number): Box {
-  const base = variable('base');
+  const first = variable('first');
   const lastKey = sub(variable('keys'), ONE);
   const box = new Map<string, Range>();
   const ends = (side: 'i' | 'j', lo: Expr, hi: Expr): void => {
@@ -40,7 +40,7 @@ function boxFor(queries: Space, keys: Space | undefined, axes: number): Box {
         box.set(name, range(ZERO, last));
     }
   };
-  ends('i', base, sub(add(base, variable('queries')), ONE));
+  ends('i', first, sub(add(first, variable('rows')), ONE));
   ends('j', ZERO, lastKey);
   if (queries.kind === 'line') box.set('i.class', range(ZERO, sub(queries.classes, ONE)));
   const line: LineSpace | undefined =

@@ -24,6 +24,8 @@ struct Shape {
   classes: u32,
   heads: u32,
   lengths: u32,
+  first_head: u32,
+  first_batch: u32,
   key_heads: u32,
   q_offset: u32,
   q_batch: u32,
@@ -111,12 +113,16 @@ var<private> total: array<vec4<f32>, 1>;
 
 // Where a workgroup stands.
 struct Place {
+  // Numbers of the run, whatever part of it is computed.
   batch: i32,
   head: i32,
-  // This batch's own lengths, and the position of its first query row.
+  // This batch's own lengths, and the position of its first query.
   queries: i32,
   keys: i32,
   base: i32,
+  // The query rows to compute: how many, and the position of the first.
+  rows: i32,
+  first: i32,
   // Residue class of the query space, and the tile in it.
   residue: i32,
   tile: u32,
@@ -147,10 +153,12 @@ fn find_place(number: u32) -> Place {
   let batch = line / shape.heads;
   at.split = 0u;
   at.splits = 1u;
-  at.head = i32(head);
-  at.batch = i32(batch);
-  at.queries = i32(plan[shape.lengths + 2u * batch]);
-  at.keys = i32(plan[shape.lengths + 2u * batch + 1u]);
+  at.head = i32(shape.first_head + head);
+  at.batch = i32(shape.first_batch + batch);
+  at.queries = i32(plan[shape.lengths + 4u * batch]);
+  at.keys = i32(plan[shape.lengths + 4u * batch + 1u]);
+  at.rows = i32(plan[shape.lengths + 4u * batch + 2u]);
+  at.first = i32(plan[shape.lengths + 4u * batch + 3u]);
   at.base = at.keys - at.queries;
   let key_head = head / (shape.heads / shape.key_heads);
   at.q_start = shape.q_offset + batch * shape.q_batch + head * shape.q_head;
@@ -244,10 +252,10 @@ fn next_tile(at: Place, cursor: ptr<function, Cursor>) -> Tile {
 
 // Index space rows: number of coordinates, and the position of coordinate v.
 fn query_size(at: Place) -> i32 {
-  return at.queries;
+  return at.rows;
 }
 fn query_at(at: Place, v: i32) -> i32 {
-  return at.base + v;
+  return at.first + v;
 }
 
 // Position of coordinate r of a tile; -1 where there is none.
@@ -330,7 +338,7 @@ fn load_queries(at: Place, chunk: u32) {
   let column = 4u * chunk + piece;
   var value = vec4<f32>();
   if (position >= 0) {
-    value = read_quad(q[at.q_start + u32(position - at.base) * shape.q_row + column]);
+    value = read_quad(q[at.q_start + u32(position - at.first) * shape.q_row + column]);
   }
   if (is_bad(value)) {
     value = vec4<f32>();
@@ -595,7 +603,7 @@ fn store_row(
   column: u32,
   sums_0: vec4<f32>,
 ) {
-  let row = u32(i - at.base);
+  let row = u32(i - at.first);
   // A sum past the range of f32 is told too.
   let is_nan = poisoned || (bitcast<u32>(total) & INFINITY_BITS) == INFINITY_BITS;
   let found = total > 0.0;
@@ -612,8 +620,8 @@ fn store_row(
 
 // Number of the batch and head among those for which the plan differs.
 fn plan_entry(at: Place) -> u32 {
-  let batch = u32(at.batch) * shape.by_batch;
-  let head = u32(at.head) * shape.by_head;
+  let batch = (u32(at.batch) - shape.first_batch) * shape.by_batch;
+  let head = (u32(at.head) - shape.first_head) * shape.by_head;
   return batch * select(1u, shape.heads, shape.by_head != 0u) + head;
 }
 
@@ -686,6 +694,8 @@ struct Shape {
   lengths: u32,
   batch: u32,
   splits: u32,
+  first_head: u32,
+  first_batch: u32,
   key_heads: u32,
   q_offset: u32,
   q_batch: u32,
@@ -762,12 +772,16 @@ var<private> total: array<vec4<f32>, 1>;
 
 // Where a workgroup stands.
 struct Place {
+  // Numbers of the run, whatever part of it is computed.
   batch: i32,
   head: i32,
-  // This batch's own lengths, and the position of its first query row.
+  // This batch's own lengths, and the position of its first query.
   queries: i32,
   keys: i32,
   base: i32,
+  // The query rows to compute: how many, and the position of the first.
+  rows: i32,
+  first: i32,
   // Residue class of the query space, and the tile in it.
   residue: i32,
   tile: u32,
@@ -796,10 +810,12 @@ fn find_place(number: u32) -> Place {
   let batch = line / shape.heads % shape.batch;
   at.split = line / (shape.heads * shape.batch);
   at.splits = shape.splits;
-  at.head = i32(head);
-  at.batch = i32(batch);
-  at.queries = i32(plan[shape.lengths + 2u * batch]);
-  at.keys = i32(plan[shape.lengths + 2u * batch + 1u]);
+  at.head = i32(shape.first_head + head);
+  at.batch = i32(shape.first_batch + batch);
+  at.queries = i32(plan[shape.lengths + 4u * batch]);
+  at.keys = i32(plan[shape.lengths + 4u * batch + 1u]);
+  at.rows = i32(plan[shape.lengths + 4u * batch + 2u]);
+  at.first = i32(plan[shape.lengths + 4u * batch + 3u]);
   at.base = at.keys - at.queries;
   let key_head = head / (shape.heads / shape.key_heads);
   at.q_start = shape.q_offset + batch * shape.q_batch + head * shape.q_head;
@@ -894,10 +910,10 @@ fn next_tile(at: Place, cursor: ptr<function, Cursor>) -> Tile {
 
 // Index space rows: number of coordinates, and the position of coordinate v.
 fn query_size(at: Place) -> i32 {
-  return at.queries;
+  return at.rows;
 }
 fn query_at(at: Place, v: i32) -> i32 {
-  return at.base + v;
+  return at.first + v;
 }
 
 // Position of coordinate r of a tile; -1 where there is none.
@@ -978,7 +994,7 @@ fn load_queries(at: Place, chunk: u32) {
     let column = 4u * chunk + piece;
     var value = vec4<f32>();
     if (position >= 0) {
-      value = read_quad(q[at.q_start + u32(position - at.base) * shape.q_row + column]);
+      value = read_quad(q[at.q_start + u32(position - at.first) * shape.q_row + column]);
     }
     if (is_bad(value)) {
       value = vec4<f32>();
@@ -1199,8 +1215,8 @@ fn store_parts(at: Place, number: u32) {
 
 // Number of the batch and head among those for which the plan differs.
 fn plan_entry(at: Place) -> u32 {
-  let batch = u32(at.batch) * shape.by_batch;
-  let head = u32(at.head) * shape.by_head;
+  let batch = (u32(at.batch) - shape.first_batch) * shape.by_batch;
+  let head = (u32(at.head) - shape.first_head) * shape.by_head;
   return batch * select(1u, shape.heads, shape.by_head != 0u) + head;
 }
 
@@ -1272,6 +1288,8 @@ struct Shape {
   classes: u32,
   heads: u32,
   lengths: u32,
+  first_head: u32,
+  first_batch: u32,
   out_offset: u32,
   out_batch: u32,
   out_head: u32,
@@ -1303,12 +1321,16 @@ var<workgroup> totals: array<f32, 8>;
 
 // Where a workgroup stands.
 struct Place {
+  // Numbers of the run, whatever part of it is computed.
   batch: i32,
   head: i32,
-  // This batch's own lengths, and the position of its first query row.
+  // This batch's own lengths, and the position of its first query.
   queries: i32,
   keys: i32,
   base: i32,
+  // The query rows to compute: how many, and the position of the first.
+  rows: i32,
+  first: i32,
   // Residue class of the query space, and the tile in it.
   residue: i32,
   tile: u32,
@@ -1336,10 +1358,12 @@ fn find_place(number: u32) -> Place {
   let batch = line / shape.heads;
   at.split = 0u;
   at.splits = 1u;
-  at.head = i32(head);
-  at.batch = i32(batch);
-  at.queries = i32(plan[shape.lengths + 2u * batch]);
-  at.keys = i32(plan[shape.lengths + 2u * batch + 1u]);
+  at.head = i32(shape.first_head + head);
+  at.batch = i32(shape.first_batch + batch);
+  at.queries = i32(plan[shape.lengths + 4u * batch]);
+  at.keys = i32(plan[shape.lengths + 4u * batch + 1u]);
+  at.rows = i32(plan[shape.lengths + 4u * batch + 2u]);
+  at.first = i32(plan[shape.lengths + 4u * batch + 3u]);
   at.base = at.keys - at.queries;
   at.out_start = shape.out_offset + batch * shape.out_batch + head * shape.out_head;
   at.lse_start = shape.lse_offset + batch * shape.lse_batch + head * shape.lse_head;
@@ -1424,10 +1448,10 @@ fn total_of_parts() -> f32 {
 
 // Index space rows: number of coordinates, and the position of coordinate v.
 fn query_size(at: Place) -> i32 {
-  return at.queries;
+  return at.rows;
 }
 fn query_at(at: Place, v: i32) -> i32 {
-  return at.base + v;
+  return at.first + v;
 }
 
 // Position of coordinate r of a tile; -1 where there is none.
@@ -1450,7 +1474,7 @@ fn store_row(
   column: u32,
   sums_0: vec4<f32>,
 ) {
-  let row = u32(i - at.base);
+  let row = u32(i - at.first);
   // A sum past the range of f32 is told too.
   let is_nan = poisoned || (bitcast<u32>(total) & INFINITY_BITS) == INFINITY_BITS;
   let found = total > 0.0;
@@ -1493,6 +1517,8 @@ struct Shape {
   classes: u32,
   heads: u32,
   lengths: u32,
+  first_head: u32,
+  first_batch: u32,
   key_heads: u32,
   q_offset: u32,
   q_batch: u32,
@@ -1576,12 +1602,16 @@ var<private> total: array<vec4<f32>, 1>;
 
 // Where a workgroup stands.
 struct Place {
+  // Numbers of the run, whatever part of it is computed.
   batch: i32,
   head: i32,
-  // This batch's own lengths, and the position of its first query row.
+  // This batch's own lengths, and the position of its first query.
   queries: i32,
   keys: i32,
   base: i32,
+  // The query rows to compute: how many, and the position of the first.
+  rows: i32,
+  first: i32,
   // Residue class of the query space, and the tile in it.
   residue: i32,
   tile: u32,
@@ -1612,10 +1642,12 @@ fn find_place(number: u32) -> Place {
   let batch = line / shape.heads;
   at.split = 0u;
   at.splits = 1u;
-  at.head = i32(head);
-  at.batch = i32(batch);
-  at.queries = i32(plan[shape.lengths + 2u * batch]);
-  at.keys = i32(plan[shape.lengths + 2u * batch + 1u]);
+  at.head = i32(shape.first_head + head);
+  at.batch = i32(shape.first_batch + batch);
+  at.queries = i32(plan[shape.lengths + 4u * batch]);
+  at.keys = i32(plan[shape.lengths + 4u * batch + 1u]);
+  at.rows = i32(plan[shape.lengths + 4u * batch + 2u]);
+  at.first = i32(plan[shape.lengths + 4u * batch + 3u]);
   at.base = at.keys - at.queries;
   let key_head = head / (shape.heads / shape.key_heads);
   at.q_start = shape.q_offset + batch * shape.q_batch + head * shape.q_head;
@@ -1753,10 +1785,10 @@ fn next_tile(at: Place, box: Box, cursor: ptr<function, Cursor>) -> Tile {
 
 // Index space interval(0, …): number of coordinates, and the position of coordinate v.
 fn query_size(at: Place) -> i32 {
-  return max(min((shape.param_globals - 1) * shape.param_block + (shape.param_block - 1), at.base + at.queries - 1) - max(0, at.base) + 1, 0);
+  return max(min((shape.param_globals - 1) * shape.param_block + (shape.param_block - 1), at.first + at.rows - 1) - max(0, at.first) + 1, 0);
 }
 fn query_at(at: Place, v: i32) -> i32 {
-  return max(0, at.base) + v;
+  return max(0, at.first) + v;
 }
 
 // Position of coordinate r of a tile; -1 where there is none.
@@ -1839,7 +1871,7 @@ fn load_queries(at: Place, chunk: u32) {
   let column = 4u * chunk + piece;
   var value = vec4<f32>();
   if (position >= 0) {
-    value = read_quad(q[at.q_start + u32(position - at.base) * shape.q_row + column]);
+    value = read_quad(q[at.q_start + u32(position - at.first) * shape.q_row + column]);
   }
   if (is_bad(value)) {
     value = vec4<f32>();
@@ -2076,7 +2108,7 @@ fn clear_flags() {
 
 // What lse holds for the row of position i, as bits.
 fn lse_before(at: Place, i: i32) -> u32 {
-  return lse[at.lse_start + u32(i - at.base) * shape.lse_row];
+  return lse[at.lse_start + u32(i - at.first) * shape.lse_row];
 }
 
 // Divides by the sums of weights and writes the tile's rows.
@@ -2130,7 +2162,7 @@ fn store_row(
   column: u32,
   sums_0: vec4<f32>,
 ) {
-  let row = u32(i - at.base);
+  let row = u32(i - at.first);
   let old_is_nan = (before & 0x7fffffffu) > INFINITY_BITS;
   // A sum past the range of f32 is told too.
   let is_nan = poisoned || (bitcast<u32>(total) & INFINITY_BITS) == INFINITY_BITS || old_is_nan;
@@ -2233,6 +2265,8 @@ struct Shape {
   lengths: u32,
   batch: u32,
   splits: u32,
+  first_head: u32,
+  first_batch: u32,
   key_heads: u32,
   q_offset: u32,
   q_batch: u32,
@@ -2305,12 +2339,16 @@ var<private> total: array<vec4<f32>, 1>;
 
 // Where a workgroup stands.
 struct Place {
+  // Numbers of the run, whatever part of it is computed.
   batch: i32,
   head: i32,
-  // This batch's own lengths, and the position of its first query row.
+  // This batch's own lengths, and the position of its first query.
   queries: i32,
   keys: i32,
   base: i32,
+  // The query rows to compute: how many, and the position of the first.
+  rows: i32,
+  first: i32,
   // Residue class of the query space, and the tile in it.
   residue: i32,
   tile: u32,
@@ -2339,10 +2377,12 @@ fn find_place(number: u32) -> Place {
   let batch = line / shape.heads % shape.batch;
   at.split = line / (shape.heads * shape.batch);
   at.splits = shape.splits;
-  at.head = i32(head);
-  at.batch = i32(batch);
-  at.queries = i32(plan[shape.lengths + 2u * batch]);
-  at.keys = i32(plan[shape.lengths + 2u * batch + 1u]);
+  at.head = i32(shape.first_head + head);
+  at.batch = i32(shape.first_batch + batch);
+  at.queries = i32(plan[shape.lengths + 4u * batch]);
+  at.keys = i32(plan[shape.lengths + 4u * batch + 1u]);
+  at.rows = i32(plan[shape.lengths + 4u * batch + 2u]);
+  at.first = i32(plan[shape.lengths + 4u * batch + 3u]);
   at.base = at.keys - at.queries;
   let key_head = head / (shape.heads / shape.key_heads);
   at.q_start = shape.q_offset + batch * shape.q_batch + head * shape.q_head;
@@ -2481,10 +2521,10 @@ fn next_tile(at: Place, box: Box, cursor: ptr<function, Cursor>) -> Tile {
 
 // Index space interval(0, …): number of coordinates, and the position of coordinate v.
 fn query_size(at: Place) -> i32 {
-  return max(min((shape.param_globals - 1) * shape.param_block + (shape.param_block - 1), at.base + at.queries - 1) - max(0, at.base) + 1, 0);
+  return max(min((shape.param_globals - 1) * shape.param_block + (shape.param_block - 1), at.first + at.rows - 1) - max(0, at.first) + 1, 0);
 }
 fn query_at(at: Place, v: i32) -> i32 {
-  return max(0, at.base) + v;
+  return max(0, at.first) + v;
 }
 
 // Position of coordinate r of a tile; -1 where there is none.
@@ -2565,7 +2605,7 @@ fn load_queries(at: Place, chunk: u32) {
     let column = 4u * chunk + piece;
     var value = vec4<f32>();
     if (position >= 0) {
-      value = read_quad(q[at.q_start + u32(position - at.base) * shape.q_row + column]);
+      value = read_quad(q[at.q_start + u32(position - at.first) * shape.q_row + column]);
     }
     if (is_bad(value)) {
       value = vec4<f32>();
@@ -2855,6 +2895,8 @@ struct Shape {
   classes: u32,
   heads: u32,
   lengths: u32,
+  first_head: u32,
+  first_batch: u32,
   out_offset: u32,
   out_batch: u32,
   out_head: u32,
@@ -2888,12 +2930,16 @@ var<workgroup> totals: array<f32, 8>;
 
 // Where a workgroup stands.
 struct Place {
+  // Numbers of the run, whatever part of it is computed.
   batch: i32,
   head: i32,
-  // This batch's own lengths, and the position of its first query row.
+  // This batch's own lengths, and the position of its first query.
   queries: i32,
   keys: i32,
   base: i32,
+  // The query rows to compute: how many, and the position of the first.
+  rows: i32,
+  first: i32,
   // Residue class of the query space, and the tile in it.
   residue: i32,
   tile: u32,
@@ -2921,10 +2967,12 @@ fn find_place(number: u32) -> Place {
   let batch = line / shape.heads;
   at.split = 0u;
   at.splits = 1u;
-  at.head = i32(head);
-  at.batch = i32(batch);
-  at.queries = i32(plan[shape.lengths + 2u * batch]);
-  at.keys = i32(plan[shape.lengths + 2u * batch + 1u]);
+  at.head = i32(shape.first_head + head);
+  at.batch = i32(shape.first_batch + batch);
+  at.queries = i32(plan[shape.lengths + 4u * batch]);
+  at.keys = i32(plan[shape.lengths + 4u * batch + 1u]);
+  at.rows = i32(plan[shape.lengths + 4u * batch + 2u]);
+  at.first = i32(plan[shape.lengths + 4u * batch + 3u]);
   at.base = at.keys - at.queries;
   at.out_start = shape.out_offset + batch * shape.out_batch + head * shape.out_head;
   at.lse_start = shape.lse_offset + batch * shape.lse_batch + head * shape.lse_head;
@@ -3011,10 +3059,10 @@ fn total_of_parts() -> f32 {
 
 // Index space interval(0, …): number of coordinates, and the position of coordinate v.
 fn query_size(at: Place) -> i32 {
-  return max(min((shape.param_globals - 1) * shape.param_block + (shape.param_block - 1), at.base + at.queries - 1) - max(0, at.base) + 1, 0);
+  return max(min((shape.param_globals - 1) * shape.param_block + (shape.param_block - 1), at.first + at.rows - 1) - max(0, at.first) + 1, 0);
 }
 fn query_at(at: Place, v: i32) -> i32 {
-  return max(0, at.base) + v;
+  return max(0, at.first) + v;
 }
 
 // Position of coordinate r of a tile; -1 where there is none.
@@ -3028,7 +3076,7 @@ fn query_position(at: Place, tile: i32, r: i32) -> i32 {
 
 // What lse holds for the row of position i, as bits.
 fn lse_before(at: Place, i: i32) -> u32 {
-  return lse[at.lse_start + u32(i - at.base) * shape.lse_row];
+  return lse[at.lse_start + u32(i - at.first) * shape.lse_row];
 }
 
 // Writes the row of position i: sums are the weighted values of some of its columns, total the sum of the weights,
@@ -3043,7 +3091,7 @@ fn store_row(
   column: u32,
   sums_0: vec4<f32>,
 ) {
-  let row = u32(i - at.base);
+  let row = u32(i - at.first);
   let old_is_nan = (before & 0x7fffffffu) > INFINITY_BITS;
   // A sum past the range of f32 is told too.
   let is_nan = poisoned || (bitcast<u32>(total) & INFINITY_BITS) == INFINITY_BITS || old_is_nan;

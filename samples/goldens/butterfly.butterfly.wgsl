@@ -19,9 +19,11 @@ fn write_out(x: vec4<f32>) -> OutQuad {
 // i -> j when popcount(bitxor(i, j)) <= 1
 
 struct Shape {
-  queries: u32,
+  rows: u32,
   heads: u32,
   lengths: u32,
+  first_head: u32,
+  first_batch: u32,
   key_heads: u32,
   q_offset: u32,
   q_batch: u32,
@@ -74,12 +76,16 @@ var<workgroup> bad_rows: array<atomic<u32>, 4>;
 
 // Where a workgroup stands.
 struct Place {
+  // Numbers of the run, whatever part of it is computed.
   batch: i32,
   head: i32,
-  // This batch's own lengths, and the position of its first query row.
+  // This batch's own lengths, and the position of its first query.
   queries: i32,
   keys: i32,
   base: i32,
+  // The query rows to compute: how many, and the position of the first.
+  rows: i32,
+  first: i32,
   // Residue class of the query space, and the tile in it.
   residue: i32,
   tile: u32,
@@ -96,22 +102,24 @@ struct Place {
 
 // Number of workgroups that have something to do.
 fn place_count() -> u32 {
-  return ((shape.queries + 0u) / 1u) * 1u * shape.heads * shape.batch;
+  return ((shape.rows + 0u) / 1u) * 1u * shape.heads * shape.batch;
 }
 
 fn find_place(number: u32) -> Place {
   var at: Place;
-  let tiles = ((shape.queries + 0u) / 1u);
+  let tiles = ((shape.rows + 0u) / 1u);
   at.tile = number % tiles;
   let line = number / tiles;
   let head = line % shape.heads;
   let batch = line / shape.heads;
   at.split = 0u;
   at.splits = 1u;
-  at.head = i32(head);
-  at.batch = i32(batch);
-  at.queries = i32(plan[shape.lengths + 2u * batch]);
-  at.keys = i32(plan[shape.lengths + 2u * batch + 1u]);
+  at.head = i32(shape.first_head + head);
+  at.batch = i32(shape.first_batch + batch);
+  at.queries = i32(plan[shape.lengths + 4u * batch]);
+  at.keys = i32(plan[shape.lengths + 4u * batch + 1u]);
+  at.rows = i32(plan[shape.lengths + 4u * batch + 2u]);
+  at.first = i32(plan[shape.lengths + 4u * batch + 3u]);
   at.base = at.keys - at.queries;
   let key_head = head / (shape.heads / shape.key_heads);
   at.q_start = shape.q_offset + batch * shape.q_batch + head * shape.q_head;
@@ -138,9 +146,9 @@ fn begin_row(number: u32) -> Row {
   let slot = find_slot(min(number, slot_count() - 1u));
   var row: Row;
   row.at = find_place(slot.row);
-  row.i = row.at.base + i32(row.at.tile);
+  row.i = row.at.first + i32(row.at.tile);
   row.part = slot.part;
-  row.is_there = number < slot_count() && i32(row.at.tile) < row.at.queries;
+  row.is_there = number < slot_count() && i32(row.at.tile) < row.at.rows;
   if (row.is_there && row.at.keys > 0) {
     row.list = neighbours(row.at, row.i);
     if (row.part != NO_PART) {
@@ -358,7 +366,7 @@ fn store_row(
   column: u32,
   sums_0: vec4<f32>,
 ) {
-  let row = u32(i - at.base);
+  let row = u32(i - at.first);
   // A sum past the range of f32 is told too.
   let is_nan = poisoned || (bitcast<u32>(total) & INFINITY_BITS) == INFINITY_BITS;
   let found = total > 0.0;
@@ -413,9 +421,11 @@ fn write_out(x: vec4<f32>) -> OutQuad {
 // i -> j when popcount(bitxor(i, j)) <= 1
 
 struct Shape {
-  queries: u32,
+  rows: u32,
   heads: u32,
   lengths: u32,
+  first_head: u32,
+  first_batch: u32,
   key_heads: u32,
   q_offset: u32,
   q_batch: u32,
@@ -457,12 +467,16 @@ const NAN_BITS = 0x7fc00000u;
 
 // Where a workgroup stands.
 struct Place {
+  // Numbers of the run, whatever part of it is computed.
   batch: i32,
   head: i32,
-  // This batch's own lengths, and the position of its first query row.
+  // This batch's own lengths, and the position of its first query.
   queries: i32,
   keys: i32,
   base: i32,
+  // The query rows to compute: how many, and the position of the first.
+  rows: i32,
+  first: i32,
   // Residue class of the query space, and the tile in it.
   residue: i32,
   tile: u32,
@@ -479,22 +493,24 @@ struct Place {
 
 // Number of workgroups that have something to do.
 fn place_count() -> u32 {
-  return ((shape.queries + 0u) / 1u) * 1u * shape.heads * shape.batch;
+  return ((shape.rows + 0u) / 1u) * 1u * shape.heads * shape.batch;
 }
 
 fn find_place(number: u32) -> Place {
   var at: Place;
-  let tiles = ((shape.queries + 0u) / 1u);
+  let tiles = ((shape.rows + 0u) / 1u);
   at.tile = number % tiles;
   let line = number / tiles;
   let head = line % shape.heads;
   let batch = line / shape.heads;
   at.split = 0u;
   at.splits = 1u;
-  at.head = i32(head);
-  at.batch = i32(batch);
-  at.queries = i32(plan[shape.lengths + 2u * batch]);
-  at.keys = i32(plan[shape.lengths + 2u * batch + 1u]);
+  at.head = i32(shape.first_head + head);
+  at.batch = i32(shape.first_batch + batch);
+  at.queries = i32(plan[shape.lengths + 4u * batch]);
+  at.keys = i32(plan[shape.lengths + 4u * batch + 1u]);
+  at.rows = i32(plan[shape.lengths + 4u * batch + 2u]);
+  at.first = i32(plan[shape.lengths + 4u * batch + 3u]);
   at.base = at.keys - at.queries;
   let key_head = head / (shape.heads / shape.key_heads);
   at.q_start = shape.q_offset + batch * shape.q_batch + head * shape.q_head;
@@ -521,9 +537,9 @@ fn begin_row(number: u32) -> Row {
   let slot = find_slot(min(number, slot_count() - 1u));
   var row: Row;
   row.at = find_place(slot.row);
-  row.i = row.at.base + i32(row.at.tile);
+  row.i = row.at.first + i32(row.at.tile);
   row.part = slot.part;
-  row.is_there = number < slot_count() && i32(row.at.tile) < row.at.queries;
+  row.is_there = number < slot_count() && i32(row.at.tile) < row.at.rows;
   if (row.is_there && row.at.keys > 0) {
     row.list = neighbours(row.at, row.i);
     if (row.part != NO_PART) {
@@ -822,7 +838,7 @@ fn store_row(
   sums_2: vec4<f32>,
   sums_3: vec4<f32>,
 ) {
-  let row = u32(i - at.base);
+  let row = u32(i - at.first);
   // A sum past the range of f32 is told too.
   let is_nan = poisoned || (bitcast<u32>(total) & INFINITY_BITS) == INFINITY_BITS;
   let found = total > 0.0;

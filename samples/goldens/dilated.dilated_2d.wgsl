@@ -12,9 +12,11 @@ fn write_out(x: vec4<f32>) -> OutQuad {
 // own_initialise: rows without an edge give out = 0 and lse = -infinity.
 
 struct Shape {
-  queries: u32,
+  rows: u32,
   heads: u32,
   lengths: u32,
+  first_head: u32,
+  first_batch: u32,
   out_offset: u32,
   out_batch: u32,
   out_head: u32,
@@ -39,12 +41,16 @@ const NAN_BITS = 0x7fc00000u;
 
 // Where a workgroup stands.
 struct Place {
+  // Numbers of the run, whatever part of it is computed.
   batch: i32,
   head: i32,
-  // This batch's own lengths, and the position of its first query row.
+  // This batch's own lengths, and the position of its first query.
   queries: i32,
   keys: i32,
   base: i32,
+  // The query rows to compute: how many, and the position of the first.
+  rows: i32,
+  first: i32,
   // Residue class of the query space, and the tile in it.
   residue: i32,
   tile: u32,
@@ -58,22 +64,24 @@ struct Place {
 
 // Number of workgroups that have something to do.
 fn place_count() -> u32 {
-  return ((shape.queries + 15u) / 16u) * 1u * shape.heads * shape.batch;
+  return ((shape.rows + 15u) / 16u) * 1u * shape.heads * shape.batch;
 }
 
 fn find_place(number: u32) -> Place {
   var at: Place;
-  let tiles = ((shape.queries + 15u) / 16u);
+  let tiles = ((shape.rows + 15u) / 16u);
   at.tile = number % tiles;
   let line = number / tiles;
   let head = line % shape.heads;
   let batch = line / shape.heads;
   at.split = 0u;
   at.splits = 1u;
-  at.head = i32(head);
-  at.batch = i32(batch);
-  at.queries = i32(plan[shape.lengths + 2u * batch]);
-  at.keys = i32(plan[shape.lengths + 2u * batch + 1u]);
+  at.head = i32(shape.first_head + head);
+  at.batch = i32(shape.first_batch + batch);
+  at.queries = i32(plan[shape.lengths + 4u * batch]);
+  at.keys = i32(plan[shape.lengths + 4u * batch + 1u]);
+  at.rows = i32(plan[shape.lengths + 4u * batch + 2u]);
+  at.first = i32(plan[shape.lengths + 4u * batch + 3u]);
   at.base = at.keys - at.queries;
   at.out_start = shape.out_offset + batch * shape.out_batch + head * shape.out_head;
   at.lse_start = shape.lse_offset + batch * shape.lse_batch + head * shape.lse_head;
@@ -94,7 +102,7 @@ fn main(
   for (var n = thread; n < 256u; n += 64u) {
     let row = 16u * at.tile + n / 16u;
     let column = n % 16u;
-    if (i32(row) < at.queries) {
+    if (i32(row) < at.rows) {
       out[at.out_start + row * shape.out_row + column] = write_out(vec4<f32>());
       if (column == 0u) {
         lse[at.lse_start + row * shape.lse_row] = NEGATIVE_INFINITY_BITS;
@@ -129,6 +137,8 @@ struct Shape {
   classes: u32,
   heads: u32,
   lengths: u32,
+  first_head: u32,
+  first_batch: u32,
   key_heads: u32,
   q_offset: u32,
   q_batch: u32,
@@ -209,12 +219,16 @@ var<private> total: array<vec4<f32>, 1>;
 
 // Where a workgroup stands.
 struct Place {
+  // Numbers of the run, whatever part of it is computed.
   batch: i32,
   head: i32,
-  // This batch's own lengths, and the position of its first query row.
+  // This batch's own lengths, and the position of its first query.
   queries: i32,
   keys: i32,
   base: i32,
+  // The query rows to compute: how many, and the position of the first.
+  rows: i32,
+  first: i32,
   // Residue class of the query space, and the tile in it.
   residue: i32,
   tile: u32,
@@ -245,10 +259,12 @@ fn find_place(number: u32) -> Place {
   let batch = line / shape.heads;
   at.split = 0u;
   at.splits = 1u;
-  at.head = i32(head);
-  at.batch = i32(batch);
-  at.queries = i32(plan[shape.lengths + 2u * batch]);
-  at.keys = i32(plan[shape.lengths + 2u * batch + 1u]);
+  at.head = i32(shape.first_head + head);
+  at.batch = i32(shape.first_batch + batch);
+  at.queries = i32(plan[shape.lengths + 4u * batch]);
+  at.keys = i32(plan[shape.lengths + 4u * batch + 1u]);
+  at.rows = i32(plan[shape.lengths + 4u * batch + 2u]);
+  at.first = i32(plan[shape.lengths + 4u * batch + 3u]);
   at.base = at.keys - at.queries;
   let key_head = head / (shape.heads / shape.key_heads);
   at.q_start = shape.q_offset + batch * shape.q_batch + head * shape.q_head;
@@ -396,15 +412,15 @@ fn query_size(at: Place) -> i32 {
   let t0 = shape.param_gap + 1;
   let t1 = select(0, floor_div(shape.param_block + shape.param_gap, t0), 0 < t0 && 0 < shape.param_block);
   let t2 = min(t1, 1);
-  let t3 = at.base + at.queries;
+  let t3 = at.first + at.rows;
   let t4 = max(t1, 1);
-  return t2 * (floor_div(t3, shape.param_block) * t4 + min(max(floor_div(floor_mod(t3, shape.param_block) + shape.param_gap, t0), 0), t4)) - t2 * (floor_div(at.base, shape.param_block) * t4 + min(max(floor_div(floor_mod(at.base, shape.param_block) + shape.param_gap, t0), 0), t4));
+  return t2 * (floor_div(t3, shape.param_block) * t4 + min(max(floor_div(floor_mod(t3, shape.param_block) + shape.param_gap, t0), 0), t4)) - t2 * (floor_div(at.first, shape.param_block) * t4 + min(max(floor_div(floor_mod(at.first, shape.param_block) + shape.param_gap, t0), 0), t4));
 }
 fn query_at(at: Place, v: i32) -> i32 {
   let t0 = shape.param_gap + 1;
   let t1 = select(0, floor_div(shape.param_block + shape.param_gap, t0), 0 < t0 && 0 < shape.param_block);
   let t2 = max(t1, 1);
-  let t3 = v + min(t1, 1) * (floor_div(at.base, shape.param_block) * t2 + min(max(floor_div(floor_mod(at.base, shape.param_block) + shape.param_gap, t0), 0), t2));
+  let t3 = v + min(t1, 1) * (floor_div(at.first, shape.param_block) * t2 + min(max(floor_div(floor_mod(at.first, shape.param_block) + shape.param_gap, t0), 0), t2));
   return floor_div(t3, t2) * shape.param_block + floor_mod(t3, t2) * t0;
 }
 
@@ -493,7 +509,7 @@ fn load_queries(at: Place, chunk: u32) {
   let column = 4u * chunk + piece;
   var value = vec4<f32>();
   if (position >= 0) {
-    value = read_quad(q[at.q_start + u32(position - at.base) * shape.q_row + column]);
+    value = read_quad(q[at.q_start + u32(position - at.first) * shape.q_row + column]);
   }
   if (is_bad(value)) {
     value = vec4<f32>();
@@ -728,7 +744,7 @@ fn clear_flags() {
 
 // What lse holds for the row of position i, as bits.
 fn lse_before(at: Place, i: i32) -> u32 {
-  return lse[at.lse_start + u32(i - at.base) * shape.lse_row];
+  return lse[at.lse_start + u32(i - at.first) * shape.lse_row];
 }
 
 // Divides by the sums of weights and writes the tile's rows.
@@ -782,7 +798,7 @@ fn store_row(
   column: u32,
   sums_0: vec4<f32>,
 ) {
-  let row = u32(i - at.base);
+  let row = u32(i - at.first);
   let old_is_nan = (before & 0x7fffffffu) > INFINITY_BITS;
   // A sum past the range of f32 is told too.
   let is_nan = poisoned || (bitcast<u32>(total) & INFINITY_BITS) == INFINITY_BITS || old_is_nan;
@@ -846,6 +862,8 @@ struct Shape {
   lengths: u32,
   batch: u32,
   splits: u32,
+  first_head: u32,
+  first_batch: u32,
   key_heads: u32,
   q_offset: u32,
   q_batch: u32,
@@ -915,12 +933,16 @@ var<private> total: array<vec4<f32>, 1>;
 
 // Where a workgroup stands.
 struct Place {
+  // Numbers of the run, whatever part of it is computed.
   batch: i32,
   head: i32,
-  // This batch's own lengths, and the position of its first query row.
+  // This batch's own lengths, and the position of its first query.
   queries: i32,
   keys: i32,
   base: i32,
+  // The query rows to compute: how many, and the position of the first.
+  rows: i32,
+  first: i32,
   // Residue class of the query space, and the tile in it.
   residue: i32,
   tile: u32,
@@ -949,10 +971,12 @@ fn find_place(number: u32) -> Place {
   let batch = line / shape.heads % shape.batch;
   at.split = line / (shape.heads * shape.batch);
   at.splits = shape.splits;
-  at.head = i32(head);
-  at.batch = i32(batch);
-  at.queries = i32(plan[shape.lengths + 2u * batch]);
-  at.keys = i32(plan[shape.lengths + 2u * batch + 1u]);
+  at.head = i32(shape.first_head + head);
+  at.batch = i32(shape.first_batch + batch);
+  at.queries = i32(plan[shape.lengths + 4u * batch]);
+  at.keys = i32(plan[shape.lengths + 4u * batch + 1u]);
+  at.rows = i32(plan[shape.lengths + 4u * batch + 2u]);
+  at.first = i32(plan[shape.lengths + 4u * batch + 3u]);
   at.base = at.keys - at.queries;
   let key_head = head / (shape.heads / shape.key_heads);
   at.q_start = shape.q_offset + batch * shape.q_batch + head * shape.q_head;
@@ -1101,15 +1125,15 @@ fn query_size(at: Place) -> i32 {
   let t0 = shape.param_gap + 1;
   let t1 = select(0, floor_div(shape.param_block + shape.param_gap, t0), 0 < t0 && 0 < shape.param_block);
   let t2 = min(t1, 1);
-  let t3 = at.base + at.queries;
+  let t3 = at.first + at.rows;
   let t4 = max(t1, 1);
-  return t2 * (floor_div(t3, shape.param_block) * t4 + min(max(floor_div(floor_mod(t3, shape.param_block) + shape.param_gap, t0), 0), t4)) - t2 * (floor_div(at.base, shape.param_block) * t4 + min(max(floor_div(floor_mod(at.base, shape.param_block) + shape.param_gap, t0), 0), t4));
+  return t2 * (floor_div(t3, shape.param_block) * t4 + min(max(floor_div(floor_mod(t3, shape.param_block) + shape.param_gap, t0), 0), t4)) - t2 * (floor_div(at.first, shape.param_block) * t4 + min(max(floor_div(floor_mod(at.first, shape.param_block) + shape.param_gap, t0), 0), t4));
 }
 fn query_at(at: Place, v: i32) -> i32 {
   let t0 = shape.param_gap + 1;
   let t1 = select(0, floor_div(shape.param_block + shape.param_gap, t0), 0 < t0 && 0 < shape.param_block);
   let t2 = max(t1, 1);
-  let t3 = v + min(t1, 1) * (floor_div(at.base, shape.param_block) * t2 + min(max(floor_div(floor_mod(at.base, shape.param_block) + shape.param_gap, t0), 0), t2));
+  let t3 = v + min(t1, 1) * (floor_div(at.first, shape.param_block) * t2 + min(max(floor_div(floor_mod(at.first, shape.param_block) + shape.param_gap, t0), 0), t2));
   return floor_div(t3, t2) * shape.param_block + floor_mod(t3, t2) * t0;
 }
 
@@ -1196,7 +1220,7 @@ fn load_queries(at: Place, chunk: u32) {
     let column = 4u * chunk + piece;
     var value = vec4<f32>();
     if (position >= 0) {
-      value = read_quad(q[at.q_start + u32(position - at.base) * shape.q_row + column]);
+      value = read_quad(q[at.q_start + u32(position - at.first) * shape.q_row + column]);
     }
     if (is_bad(value)) {
       value = vec4<f32>();
@@ -1445,6 +1469,8 @@ struct Shape {
   classes: u32,
   heads: u32,
   lengths: u32,
+  first_head: u32,
+  first_batch: u32,
   out_offset: u32,
   out_batch: u32,
   out_head: u32,
@@ -1478,12 +1504,16 @@ var<workgroup> totals: array<f32, 8>;
 
 // Where a workgroup stands.
 struct Place {
+  // Numbers of the run, whatever part of it is computed.
   batch: i32,
   head: i32,
-  // This batch's own lengths, and the position of its first query row.
+  // This batch's own lengths, and the position of its first query.
   queries: i32,
   keys: i32,
   base: i32,
+  // The query rows to compute: how many, and the position of the first.
+  rows: i32,
+  first: i32,
   // Residue class of the query space, and the tile in it.
   residue: i32,
   tile: u32,
@@ -1511,10 +1541,12 @@ fn find_place(number: u32) -> Place {
   let batch = line / shape.heads;
   at.split = 0u;
   at.splits = 1u;
-  at.head = i32(head);
-  at.batch = i32(batch);
-  at.queries = i32(plan[shape.lengths + 2u * batch]);
-  at.keys = i32(plan[shape.lengths + 2u * batch + 1u]);
+  at.head = i32(shape.first_head + head);
+  at.batch = i32(shape.first_batch + batch);
+  at.queries = i32(plan[shape.lengths + 4u * batch]);
+  at.keys = i32(plan[shape.lengths + 4u * batch + 1u]);
+  at.rows = i32(plan[shape.lengths + 4u * batch + 2u]);
+  at.first = i32(plan[shape.lengths + 4u * batch + 3u]);
   at.base = at.keys - at.queries;
   at.out_start = shape.out_offset + batch * shape.out_batch + head * shape.out_head;
   at.lse_start = shape.lse_offset + batch * shape.lse_batch + head * shape.lse_head;
@@ -1604,15 +1636,15 @@ fn query_size(at: Place) -> i32 {
   let t0 = shape.param_gap + 1;
   let t1 = select(0, floor_div(shape.param_block + shape.param_gap, t0), 0 < t0 && 0 < shape.param_block);
   let t2 = min(t1, 1);
-  let t3 = at.base + at.queries;
+  let t3 = at.first + at.rows;
   let t4 = max(t1, 1);
-  return t2 * (floor_div(t3, shape.param_block) * t4 + min(max(floor_div(floor_mod(t3, shape.param_block) + shape.param_gap, t0), 0), t4)) - t2 * (floor_div(at.base, shape.param_block) * t4 + min(max(floor_div(floor_mod(at.base, shape.param_block) + shape.param_gap, t0), 0), t4));
+  return t2 * (floor_div(t3, shape.param_block) * t4 + min(max(floor_div(floor_mod(t3, shape.param_block) + shape.param_gap, t0), 0), t4)) - t2 * (floor_div(at.first, shape.param_block) * t4 + min(max(floor_div(floor_mod(at.first, shape.param_block) + shape.param_gap, t0), 0), t4));
 }
 fn query_at(at: Place, v: i32) -> i32 {
   let t0 = shape.param_gap + 1;
   let t1 = select(0, floor_div(shape.param_block + shape.param_gap, t0), 0 < t0 && 0 < shape.param_block);
   let t2 = max(t1, 1);
-  let t3 = v + min(t1, 1) * (floor_div(at.base, shape.param_block) * t2 + min(max(floor_div(floor_mod(at.base, shape.param_block) + shape.param_gap, t0), 0), t2));
+  let t3 = v + min(t1, 1) * (floor_div(at.first, shape.param_block) * t2 + min(max(floor_div(floor_mod(at.first, shape.param_block) + shape.param_gap, t0), 0), t2));
   return floor_div(t3, t2) * shape.param_block + floor_mod(t3, t2) * t0;
 }
 
@@ -1627,7 +1659,7 @@ fn query_position(at: Place, tile: i32, r: i32) -> i32 {
 
 // What lse holds for the row of position i, as bits.
 fn lse_before(at: Place, i: i32) -> u32 {
-  return lse[at.lse_start + u32(i - at.base) * shape.lse_row];
+  return lse[at.lse_start + u32(i - at.first) * shape.lse_row];
 }
 
 // Writes the row of position i: sums are the weighted values of some of its columns, total the sum of the weights,
@@ -1642,7 +1674,7 @@ fn store_row(
   column: u32,
   sums_0: vec4<f32>,
 ) {
-  let row = u32(i - at.base);
+  let row = u32(i - at.first);
   let old_is_nan = (before & 0x7fffffffu) > INFINITY_BITS;
   // A sum past the range of f32 is told too.
   let is_nan = poisoned || (bitcast<u32>(total) & INFINITY_BITS) == INFINITY_BITS || old_is_nan;

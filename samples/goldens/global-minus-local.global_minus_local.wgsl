@@ -24,6 +24,8 @@ struct Shape {
   classes: u32,
   heads: u32,
   lengths: u32,
+  first_head: u32,
+  first_batch: u32,
   key_heads: u32,
   q_offset: u32,
   q_batch: u32,
@@ -109,12 +111,16 @@ var<private> total: array<vec4<f32>, 1>;
 
 // Where a workgroup stands.
 struct Place {
+  // Numbers of the run, whatever part of it is computed.
   batch: i32,
   head: i32,
-  // This batch's own lengths, and the position of its first query row.
+  // This batch's own lengths, and the position of its first query.
   queries: i32,
   keys: i32,
   base: i32,
+  // The query rows to compute: how many, and the position of the first.
+  rows: i32,
+  first: i32,
   // Residue class of the query space, and the tile in it.
   residue: i32,
   tile: u32,
@@ -145,10 +151,12 @@ fn find_place(number: u32) -> Place {
   let batch = line / shape.heads;
   at.split = 0u;
   at.splits = 1u;
-  at.head = i32(head);
-  at.batch = i32(batch);
-  at.queries = i32(plan[shape.lengths + 2u * batch]);
-  at.keys = i32(plan[shape.lengths + 2u * batch + 1u]);
+  at.head = i32(shape.first_head + head);
+  at.batch = i32(shape.first_batch + batch);
+  at.queries = i32(plan[shape.lengths + 4u * batch]);
+  at.keys = i32(plan[shape.lengths + 4u * batch + 1u]);
+  at.rows = i32(plan[shape.lengths + 4u * batch + 2u]);
+  at.first = i32(plan[shape.lengths + 4u * batch + 3u]);
   at.base = at.keys - at.queries;
   let key_head = head / (shape.heads / shape.key_heads);
   at.q_start = shape.q_offset + batch * shape.q_batch + head * shape.q_head;
@@ -242,10 +250,10 @@ fn next_tile(at: Place, cursor: ptr<function, Cursor>) -> Tile {
 
 // Index space rows: number of coordinates, and the position of coordinate v.
 fn query_size(at: Place) -> i32 {
-  return at.queries;
+  return at.rows;
 }
 fn query_at(at: Place, v: i32) -> i32 {
-  return at.base + v;
+  return at.first + v;
 }
 
 // Position of coordinate r of a tile; -1 where there is none.
@@ -330,7 +338,7 @@ fn load_queries(at: Place, chunk: u32) {
   let column = 4u * chunk + piece;
   var value = vec4<f32>();
   if (position >= 0) {
-    value = read_quad(q[at.q_start + u32(position - at.base) * shape.q_row + column]);
+    value = read_quad(q[at.q_start + u32(position - at.first) * shape.q_row + column]);
   }
   if (is_bad(value)) {
     value = vec4<f32>();
@@ -591,7 +599,7 @@ fn store_row(
   column: u32,
   sums_0: vec4<f32>,
 ) {
-  let row = u32(i - at.base);
+  let row = u32(i - at.first);
   // A sum past the range of f32 is told too.
   let is_nan = poisoned || (bitcast<u32>(total) & INFINITY_BITS) == INFINITY_BITS;
   let found = total > 0.0;
@@ -608,8 +616,8 @@ fn store_row(
 
 // Number of the batch and head among those for which the plan differs.
 fn plan_entry(at: Place) -> u32 {
-  let batch = u32(at.batch) * shape.by_batch;
-  let head = u32(at.head) * shape.by_head;
+  let batch = (u32(at.batch) - shape.first_batch) * shape.by_batch;
+  let head = (u32(at.head) - shape.first_head) * shape.by_head;
   return batch * select(1u, shape.heads, shape.by_head != 0u) + head;
 }
 
@@ -632,6 +640,8 @@ struct Shape {
   lengths: u32,
   batch: u32,
   splits: u32,
+  first_head: u32,
+  first_batch: u32,
   key_heads: u32,
   q_offset: u32,
   q_batch: u32,
@@ -706,12 +716,16 @@ var<private> total: array<vec4<f32>, 1>;
 
 // Where a workgroup stands.
 struct Place {
+  // Numbers of the run, whatever part of it is computed.
   batch: i32,
   head: i32,
-  // This batch's own lengths, and the position of its first query row.
+  // This batch's own lengths, and the position of its first query.
   queries: i32,
   keys: i32,
   base: i32,
+  // The query rows to compute: how many, and the position of the first.
+  rows: i32,
+  first: i32,
   // Residue class of the query space, and the tile in it.
   residue: i32,
   tile: u32,
@@ -740,10 +754,12 @@ fn find_place(number: u32) -> Place {
   let batch = line / shape.heads % shape.batch;
   at.split = line / (shape.heads * shape.batch);
   at.splits = shape.splits;
-  at.head = i32(head);
-  at.batch = i32(batch);
-  at.queries = i32(plan[shape.lengths + 2u * batch]);
-  at.keys = i32(plan[shape.lengths + 2u * batch + 1u]);
+  at.head = i32(shape.first_head + head);
+  at.batch = i32(shape.first_batch + batch);
+  at.queries = i32(plan[shape.lengths + 4u * batch]);
+  at.keys = i32(plan[shape.lengths + 4u * batch + 1u]);
+  at.rows = i32(plan[shape.lengths + 4u * batch + 2u]);
+  at.first = i32(plan[shape.lengths + 4u * batch + 3u]);
   at.base = at.keys - at.queries;
   let key_head = head / (shape.heads / shape.key_heads);
   at.q_start = shape.q_offset + batch * shape.q_batch + head * shape.q_head;
@@ -838,10 +854,10 @@ fn next_tile(at: Place, cursor: ptr<function, Cursor>) -> Tile {
 
 // Index space rows: number of coordinates, and the position of coordinate v.
 fn query_size(at: Place) -> i32 {
-  return at.queries;
+  return at.rows;
 }
 fn query_at(at: Place, v: i32) -> i32 {
-  return at.base + v;
+  return at.first + v;
 }
 
 // Position of coordinate r of a tile; -1 where there is none.
@@ -924,7 +940,7 @@ fn load_queries(at: Place, chunk: u32) {
     let column = 4u * chunk + piece;
     var value = vec4<f32>();
     if (position >= 0) {
-      value = read_quad(q[at.q_start + u32(position - at.base) * shape.q_row + column]);
+      value = read_quad(q[at.q_start + u32(position - at.first) * shape.q_row + column]);
     }
     if (is_bad(value)) {
       value = vec4<f32>();
@@ -1141,8 +1157,8 @@ fn store_parts(at: Place, number: u32) {
 
 // Number of the batch and head among those for which the plan differs.
 fn plan_entry(at: Place) -> u32 {
-  let batch = u32(at.batch) * shape.by_batch;
-  let head = u32(at.head) * shape.by_head;
+  let batch = (u32(at.batch) - shape.first_batch) * shape.by_batch;
+  let head = (u32(at.head) - shape.first_head) * shape.by_head;
   return batch * select(1u, shape.heads, shape.by_head != 0u) + head;
 }
 
@@ -1164,6 +1180,8 @@ struct Shape {
   classes: u32,
   heads: u32,
   lengths: u32,
+  first_head: u32,
+  first_batch: u32,
   out_offset: u32,
   out_batch: u32,
   out_head: u32,
@@ -1195,12 +1213,16 @@ var<workgroup> totals: array<f32, 8>;
 
 // Where a workgroup stands.
 struct Place {
+  // Numbers of the run, whatever part of it is computed.
   batch: i32,
   head: i32,
-  // This batch's own lengths, and the position of its first query row.
+  // This batch's own lengths, and the position of its first query.
   queries: i32,
   keys: i32,
   base: i32,
+  // The query rows to compute: how many, and the position of the first.
+  rows: i32,
+  first: i32,
   // Residue class of the query space, and the tile in it.
   residue: i32,
   tile: u32,
@@ -1228,10 +1250,12 @@ fn find_place(number: u32) -> Place {
   let batch = line / shape.heads;
   at.split = 0u;
   at.splits = 1u;
-  at.head = i32(head);
-  at.batch = i32(batch);
-  at.queries = i32(plan[shape.lengths + 2u * batch]);
-  at.keys = i32(plan[shape.lengths + 2u * batch + 1u]);
+  at.head = i32(shape.first_head + head);
+  at.batch = i32(shape.first_batch + batch);
+  at.queries = i32(plan[shape.lengths + 4u * batch]);
+  at.keys = i32(plan[shape.lengths + 4u * batch + 1u]);
+  at.rows = i32(plan[shape.lengths + 4u * batch + 2u]);
+  at.first = i32(plan[shape.lengths + 4u * batch + 3u]);
   at.base = at.keys - at.queries;
   at.out_start = shape.out_offset + batch * shape.out_batch + head * shape.out_head;
   at.lse_start = shape.lse_offset + batch * shape.lse_batch + head * shape.lse_head;
@@ -1316,10 +1340,10 @@ fn total_of_parts() -> f32 {
 
 // Index space rows: number of coordinates, and the position of coordinate v.
 fn query_size(at: Place) -> i32 {
-  return at.queries;
+  return at.rows;
 }
 fn query_at(at: Place, v: i32) -> i32 {
-  return at.base + v;
+  return at.first + v;
 }
 
 // Position of coordinate r of a tile; -1 where there is none.
@@ -1342,7 +1366,7 @@ fn store_row(
   column: u32,
   sums_0: vec4<f32>,
 ) {
-  let row = u32(i - at.base);
+  let row = u32(i - at.first);
   // A sum past the range of f32 is told too.
   let is_nan = poisoned || (bitcast<u32>(total) & INFINITY_BITS) == INFINITY_BITS;
   let found = total > 0.0;
@@ -1385,6 +1409,8 @@ struct Shape {
   classes: u32,
   heads: u32,
   lengths: u32,
+  first_head: u32,
+  first_batch: u32,
   key_heads: u32,
   q_offset: u32,
   q_batch: u32,
@@ -1470,12 +1496,16 @@ var<private> total: array<vec4<f32>, 1>;
 
 // Where a workgroup stands.
 struct Place {
+  // Numbers of the run, whatever part of it is computed.
   batch: i32,
   head: i32,
-  // This batch's own lengths, and the position of its first query row.
+  // This batch's own lengths, and the position of its first query.
   queries: i32,
   keys: i32,
   base: i32,
+  // The query rows to compute: how many, and the position of the first.
+  rows: i32,
+  first: i32,
   // Residue class of the query space, and the tile in it.
   residue: i32,
   tile: u32,
@@ -1506,10 +1536,12 @@ fn find_place(number: u32) -> Place {
   let batch = line / shape.heads;
   at.split = 0u;
   at.splits = 1u;
-  at.head = i32(head);
-  at.batch = i32(batch);
-  at.queries = i32(plan[shape.lengths + 2u * batch]);
-  at.keys = i32(plan[shape.lengths + 2u * batch + 1u]);
+  at.head = i32(shape.first_head + head);
+  at.batch = i32(shape.first_batch + batch);
+  at.queries = i32(plan[shape.lengths + 4u * batch]);
+  at.keys = i32(plan[shape.lengths + 4u * batch + 1u]);
+  at.rows = i32(plan[shape.lengths + 4u * batch + 2u]);
+  at.first = i32(plan[shape.lengths + 4u * batch + 3u]);
   at.base = at.keys - at.queries;
   let key_head = head / (shape.heads / shape.key_heads);
   at.q_start = shape.q_offset + batch * shape.q_batch + head * shape.q_head;
@@ -1691,7 +1723,7 @@ fn load_queries(at: Place, chunk: u32) {
   let column = 4u * chunk + piece;
   var value = vec4<f32>();
   if (position >= 0) {
-    value = read_quad(q[at.q_start + u32(position - at.base) * shape.q_row + column]);
+    value = read_quad(q[at.q_start + u32(position - at.first) * shape.q_row + column]);
   }
   if (is_bad(value)) {
     value = vec4<f32>();
@@ -1927,7 +1959,7 @@ fn clear_flags() {
 
 // What lse holds for the row of position i, as bits.
 fn lse_before(at: Place, i: i32) -> u32 {
-  return lse[at.lse_start + u32(i - at.base) * shape.lse_row];
+  return lse[at.lse_start + u32(i - at.first) * shape.lse_row];
 }
 
 // Divides by the sums of weights and writes the tile's rows.
@@ -1981,7 +2013,7 @@ fn store_row(
   column: u32,
   sums_0: vec4<f32>,
 ) {
-  let row = u32(i - at.base);
+  let row = u32(i - at.first);
   let old_is_nan = (before & 0x7fffffffu) > INFINITY_BITS;
   // A sum past the range of f32 is told too.
   let is_nan = poisoned || (bitcast<u32>(total) & INFINITY_BITS) == INFINITY_BITS || old_is_nan;
@@ -2012,8 +2044,8 @@ fn store_row(
 
 // Number of the batch and head among those for which the plan differs.
 fn plan_entry(at: Place) -> u32 {
-  let batch = u32(at.batch) * shape.by_batch;
-  let head = u32(at.head) * shape.by_head;
+  let batch = (u32(at.batch) - shape.first_batch) * shape.by_batch;
+  let head = (u32(at.head) - shape.first_head) * shape.by_head;
   return batch * select(1u, shape.heads, shape.by_head != 0u) + head;
 }
 
@@ -2036,6 +2068,8 @@ struct Shape {
   lengths: u32,
   batch: u32,
   splits: u32,
+  first_head: u32,
+  first_batch: u32,
   key_heads: u32,
   q_offset: u32,
   q_batch: u32,
@@ -2110,12 +2144,16 @@ var<private> total: array<vec4<f32>, 1>;
 
 // Where a workgroup stands.
 struct Place {
+  // Numbers of the run, whatever part of it is computed.
   batch: i32,
   head: i32,
-  // This batch's own lengths, and the position of its first query row.
+  // This batch's own lengths, and the position of its first query.
   queries: i32,
   keys: i32,
   base: i32,
+  // The query rows to compute: how many, and the position of the first.
+  rows: i32,
+  first: i32,
   // Residue class of the query space, and the tile in it.
   residue: i32,
   tile: u32,
@@ -2144,10 +2182,12 @@ fn find_place(number: u32) -> Place {
   let batch = line / shape.heads % shape.batch;
   at.split = line / (shape.heads * shape.batch);
   at.splits = shape.splits;
-  at.head = i32(head);
-  at.batch = i32(batch);
-  at.queries = i32(plan[shape.lengths + 2u * batch]);
-  at.keys = i32(plan[shape.lengths + 2u * batch + 1u]);
+  at.head = i32(shape.first_head + head);
+  at.batch = i32(shape.first_batch + batch);
+  at.queries = i32(plan[shape.lengths + 4u * batch]);
+  at.keys = i32(plan[shape.lengths + 4u * batch + 1u]);
+  at.rows = i32(plan[shape.lengths + 4u * batch + 2u]);
+  at.first = i32(plan[shape.lengths + 4u * batch + 3u]);
   at.base = at.keys - at.queries;
   let key_head = head / (shape.heads / shape.key_heads);
   at.q_start = shape.q_offset + batch * shape.q_batch + head * shape.q_head;
@@ -2328,7 +2368,7 @@ fn load_queries(at: Place, chunk: u32) {
     let column = 4u * chunk + piece;
     var value = vec4<f32>();
     if (position >= 0) {
-      value = read_quad(q[at.q_start + u32(position - at.base) * shape.q_row + column]);
+      value = read_quad(q[at.q_start + u32(position - at.first) * shape.q_row + column]);
     }
     if (is_bad(value)) {
       value = vec4<f32>();
@@ -2546,8 +2586,8 @@ fn store_parts(at: Place, number: u32) {
 
 // Number of the batch and head among those for which the plan differs.
 fn plan_entry(at: Place) -> u32 {
-  let batch = u32(at.batch) * shape.by_batch;
-  let head = u32(at.head) * shape.by_head;
+  let batch = (u32(at.batch) - shape.first_batch) * shape.by_batch;
+  let head = (u32(at.head) - shape.first_head) * shape.by_head;
   return batch * select(1u, shape.heads, shape.by_head != 0u) + head;
 }
 
@@ -2569,6 +2609,8 @@ struct Shape {
   classes: u32,
   heads: u32,
   lengths: u32,
+  first_head: u32,
+  first_batch: u32,
   out_offset: u32,
   out_batch: u32,
   out_head: u32,
@@ -2604,12 +2646,16 @@ var<workgroup> totals: array<f32, 8>;
 
 // Where a workgroup stands.
 struct Place {
+  // Numbers of the run, whatever part of it is computed.
   batch: i32,
   head: i32,
-  // This batch's own lengths, and the position of its first query row.
+  // This batch's own lengths, and the position of its first query.
   queries: i32,
   keys: i32,
   base: i32,
+  // The query rows to compute: how many, and the position of the first.
+  rows: i32,
+  first: i32,
   // Residue class of the query space, and the tile in it.
   residue: i32,
   tile: u32,
@@ -2637,10 +2683,12 @@ fn find_place(number: u32) -> Place {
   let batch = line / shape.heads;
   at.split = 0u;
   at.splits = 1u;
-  at.head = i32(head);
-  at.batch = i32(batch);
-  at.queries = i32(plan[shape.lengths + 2u * batch]);
-  at.keys = i32(plan[shape.lengths + 2u * batch + 1u]);
+  at.head = i32(shape.first_head + head);
+  at.batch = i32(shape.first_batch + batch);
+  at.queries = i32(plan[shape.lengths + 4u * batch]);
+  at.keys = i32(plan[shape.lengths + 4u * batch + 1u]);
+  at.rows = i32(plan[shape.lengths + 4u * batch + 2u]);
+  at.first = i32(plan[shape.lengths + 4u * batch + 3u]);
   at.base = at.keys - at.queries;
   at.out_start = shape.out_offset + batch * shape.out_batch + head * shape.out_head;
   at.lse_start = shape.lse_offset + batch * shape.lse_batch + head * shape.lse_head;
@@ -2746,7 +2794,7 @@ fn query_position(at: Place, tile: i32, r: i32) -> i32 {
 
 // What lse holds for the row of position i, as bits.
 fn lse_before(at: Place, i: i32) -> u32 {
-  return lse[at.lse_start + u32(i - at.base) * shape.lse_row];
+  return lse[at.lse_start + u32(i - at.first) * shape.lse_row];
 }
 
 // Writes the row of position i: sums are the weighted values of some of its columns, total the sum of the weights,
@@ -2761,7 +2809,7 @@ fn store_row(
   column: u32,
   sums_0: vec4<f32>,
 ) {
-  let row = u32(i - at.base);
+  let row = u32(i - at.first);
   let old_is_nan = (before & 0x7fffffffu) > INFINITY_BITS;
   // A sum past the range of f32 is told too.
   let is_nan = poisoned || (bitcast<u32>(total) & INFINITY_BITS) == INFINITY_BITS || old_is_nan;
@@ -2794,7 +2842,7 @@ fn store_row(
 
 // Number of the batch and head among those for which the plan differs.
 fn plan_entry(at: Place) -> u32 {
-  let batch = u32(at.batch) * shape.by_batch;
-  let head = u32(at.head) * shape.by_head;
+  let batch = (u32(at.batch) - shape.first_batch) * shape.by_batch;
+  let head = (u32(at.head) - shape.first_head) * shape.by_head;
   return batch * select(1u, shape.heads, shape.by_head != 0u) + head;
 }

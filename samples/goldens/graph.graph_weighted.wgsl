@@ -19,9 +19,11 @@ fn write_out(x: vec4<f32>) -> OutQuad {
 // i -> j when bonds[i, j]
 
 struct Shape {
-  queries: u32,
+  rows: u32,
   heads: u32,
   lengths: u32,
+  first_head: u32,
+  first_batch: u32,
   key_heads: u32,
   q_offset: u32,
   q_batch: u32,
@@ -88,12 +90,16 @@ var<workgroup> bad_rows: array<atomic<u32>, 4>;
 
 // Where a workgroup stands.
 struct Place {
+  // Numbers of the run, whatever part of it is computed.
   batch: i32,
   head: i32,
-  // This batch's own lengths, and the position of its first query row.
+  // This batch's own lengths, and the position of its first query.
   queries: i32,
   keys: i32,
   base: i32,
+  // The query rows to compute: how many, and the position of the first.
+  rows: i32,
+  first: i32,
   // Residue class of the query space, and the tile in it.
   residue: i32,
   tile: u32,
@@ -110,22 +116,24 @@ struct Place {
 
 // Number of workgroups that have something to do.
 fn place_count() -> u32 {
-  return ((shape.queries + 0u) / 1u) * 1u * shape.heads * shape.batch;
+  return ((shape.rows + 0u) / 1u) * 1u * shape.heads * shape.batch;
 }
 
 fn find_place(number: u32) -> Place {
   var at: Place;
-  let tiles = ((shape.queries + 0u) / 1u);
+  let tiles = ((shape.rows + 0u) / 1u);
   at.tile = number % tiles;
   let line = number / tiles;
   let head = line % shape.heads;
   let batch = line / shape.heads;
   at.split = 0u;
   at.splits = 1u;
-  at.head = i32(head);
-  at.batch = i32(batch);
-  at.queries = i32(plan[shape.lengths + 2u * batch]);
-  at.keys = i32(plan[shape.lengths + 2u * batch + 1u]);
+  at.head = i32(shape.first_head + head);
+  at.batch = i32(shape.first_batch + batch);
+  at.queries = i32(plan[shape.lengths + 4u * batch]);
+  at.keys = i32(plan[shape.lengths + 4u * batch + 1u]);
+  at.rows = i32(plan[shape.lengths + 4u * batch + 2u]);
+  at.first = i32(plan[shape.lengths + 4u * batch + 3u]);
   at.base = at.keys - at.queries;
   let key_head = head / (shape.heads / shape.key_heads);
   at.q_start = shape.q_offset + batch * shape.q_batch + head * shape.q_head;
@@ -152,9 +160,9 @@ fn begin_row(number: u32) -> Row {
   let slot = find_slot(min(number, slot_count() - 1u));
   var row: Row;
   row.at = find_place(slot.row);
-  row.i = row.at.base + i32(row.at.tile);
+  row.i = row.at.first + i32(row.at.tile);
   row.part = slot.part;
-  row.is_there = number < slot_count() && i32(row.at.tile) < row.at.queries;
+  row.is_there = number < slot_count() && i32(row.at.tile) < row.at.rows;
   if (row.is_there && row.at.keys > 0) {
     row.list = neighbours(row.at, row.i);
     if (row.part != NO_PART) {
@@ -182,7 +190,7 @@ fn slot_count() -> u32 {
 fn find_slot(number: u32) -> Slot {
   let each = shape.part_count + shape.row_count;
   let repeat = number / each;
-  let first_row = repeat * shape.queries;
+  let first_row = repeat * shape.rows;
   var n = number % each;
   if (n < shape.part_count) {
     let entry = shape.row_parts + 3u * n;
@@ -400,7 +408,7 @@ fn store_row(
   column: u32,
   sums_0: vec4<f32>,
 ) {
-  let row = u32(i - at.base);
+  let row = u32(i - at.first);
   // A sum past the range of f32 is told too.
   let is_nan = poisoned || (bitcast<u32>(total) & INFINITY_BITS) == INFINITY_BITS;
   let found = total > 0.0;
@@ -462,9 +470,11 @@ fn write_out(x: vec4<f32>) -> OutQuad {
 // own_gather_merge_0: merges the parts of long rows that a gather kernel made.
 
 struct Shape {
-  queries: u32,
+  rows: u32,
   heads: u32,
   lengths: u32,
+  first_head: u32,
+  first_batch: u32,
   out_offset: u32,
   out_batch: u32,
   out_head: u32,
@@ -501,12 +511,16 @@ var<workgroup> sums: array<vec4<f32>, 64>;
 
 // Where a workgroup stands.
 struct Place {
+  // Numbers of the run, whatever part of it is computed.
   batch: i32,
   head: i32,
-  // This batch's own lengths, and the position of its first query row.
+  // This batch's own lengths, and the position of its first query.
   queries: i32,
   keys: i32,
   base: i32,
+  // The query rows to compute: how many, and the position of the first.
+  rows: i32,
+  first: i32,
   // Residue class of the query space, and the tile in it.
   residue: i32,
   tile: u32,
@@ -520,22 +534,24 @@ struct Place {
 
 // Number of workgroups that have something to do.
 fn place_count() -> u32 {
-  return ((shape.queries + 0u) / 1u) * 1u * shape.heads * shape.batch;
+  return ((shape.rows + 0u) / 1u) * 1u * shape.heads * shape.batch;
 }
 
 fn find_place(number: u32) -> Place {
   var at: Place;
-  let tiles = ((shape.queries + 0u) / 1u);
+  let tiles = ((shape.rows + 0u) / 1u);
   at.tile = number % tiles;
   let line = number / tiles;
   let head = line % shape.heads;
   let batch = line / shape.heads;
   at.split = 0u;
   at.splits = 1u;
-  at.head = i32(head);
-  at.batch = i32(batch);
-  at.queries = i32(plan[shape.lengths + 2u * batch]);
-  at.keys = i32(plan[shape.lengths + 2u * batch + 1u]);
+  at.head = i32(shape.first_head + head);
+  at.batch = i32(shape.first_batch + batch);
+  at.queries = i32(plan[shape.lengths + 4u * batch]);
+  at.keys = i32(plan[shape.lengths + 4u * batch + 1u]);
+  at.rows = i32(plan[shape.lengths + 4u * batch + 2u]);
+  at.first = i32(plan[shape.lengths + 4u * batch + 3u]);
   at.base = at.keys - at.queries;
   at.out_start = shape.out_offset + batch * shape.out_batch + head * shape.out_head;
   at.lse_start = shape.lse_offset + batch * shape.lse_batch + head * shape.lse_head;
@@ -555,8 +571,8 @@ fn main(
   // Of the long row its number, its first part, the number of parts.
   let repeat = number / shape.long_count;
   let entry = shape.long_rows + 3u * (number % shape.long_count);
-  let at = find_place(repeat * shape.queries + plan[entry]);
-  let i = at.base + i32(at.tile);
+  let at = find_place(repeat * shape.rows + plan[entry]);
+  let i = at.first + i32(at.tile);
   let first = (repeat * shape.part_count + plan[entry + 1u]) * 17u;
   let count = plan[entry + 2u];
   var top = LOWEST;
@@ -607,7 +623,7 @@ fn store_row(
   column: u32,
   sums_0: vec4<f32>,
 ) {
-  let row = u32(i - at.base);
+  let row = u32(i - at.first);
   // A sum past the range of f32 is told too.
   let is_nan = poisoned || (bitcast<u32>(total) & INFINITY_BITS) == INFINITY_BITS;
   let found = total > 0.0;
@@ -654,9 +670,11 @@ fn write_out(x: vec4<f32>) -> OutQuad {
 // i -> j when bonds[i, j]
 
 struct Shape {
-  queries: u32,
+  rows: u32,
   heads: u32,
   lengths: u32,
+  first_head: u32,
+  first_batch: u32,
   key_heads: u32,
   q_offset: u32,
   q_batch: u32,
@@ -712,12 +730,16 @@ const NAN_BITS = 0x7fc00000u;
 
 // Where a workgroup stands.
 struct Place {
+  // Numbers of the run, whatever part of it is computed.
   batch: i32,
   head: i32,
-  // This batch's own lengths, and the position of its first query row.
+  // This batch's own lengths, and the position of its first query.
   queries: i32,
   keys: i32,
   base: i32,
+  // The query rows to compute: how many, and the position of the first.
+  rows: i32,
+  first: i32,
   // Residue class of the query space, and the tile in it.
   residue: i32,
   tile: u32,
@@ -734,22 +756,24 @@ struct Place {
 
 // Number of workgroups that have something to do.
 fn place_count() -> u32 {
-  return ((shape.queries + 0u) / 1u) * 1u * shape.heads * shape.batch;
+  return ((shape.rows + 0u) / 1u) * 1u * shape.heads * shape.batch;
 }
 
 fn find_place(number: u32) -> Place {
   var at: Place;
-  let tiles = ((shape.queries + 0u) / 1u);
+  let tiles = ((shape.rows + 0u) / 1u);
   at.tile = number % tiles;
   let line = number / tiles;
   let head = line % shape.heads;
   let batch = line / shape.heads;
   at.split = 0u;
   at.splits = 1u;
-  at.head = i32(head);
-  at.batch = i32(batch);
-  at.queries = i32(plan[shape.lengths + 2u * batch]);
-  at.keys = i32(plan[shape.lengths + 2u * batch + 1u]);
+  at.head = i32(shape.first_head + head);
+  at.batch = i32(shape.first_batch + batch);
+  at.queries = i32(plan[shape.lengths + 4u * batch]);
+  at.keys = i32(plan[shape.lengths + 4u * batch + 1u]);
+  at.rows = i32(plan[shape.lengths + 4u * batch + 2u]);
+  at.first = i32(plan[shape.lengths + 4u * batch + 3u]);
   at.base = at.keys - at.queries;
   let key_head = head / (shape.heads / shape.key_heads);
   at.q_start = shape.q_offset + batch * shape.q_batch + head * shape.q_head;
@@ -776,9 +800,9 @@ fn begin_row(number: u32) -> Row {
   let slot = find_slot(min(number, slot_count() - 1u));
   var row: Row;
   row.at = find_place(slot.row);
-  row.i = row.at.base + i32(row.at.tile);
+  row.i = row.at.first + i32(row.at.tile);
   row.part = slot.part;
-  row.is_there = number < slot_count() && i32(row.at.tile) < row.at.queries;
+  row.is_there = number < slot_count() && i32(row.at.tile) < row.at.rows;
   if (row.is_there && row.at.keys > 0) {
     row.list = neighbours(row.at, row.i);
     if (row.part != NO_PART) {
@@ -806,7 +830,7 @@ fn slot_count() -> u32 {
 fn find_slot(number: u32) -> Slot {
   let each = shape.part_count + shape.row_count;
   let repeat = number / each;
-  let first_row = repeat * shape.queries;
+  let first_row = repeat * shape.rows;
   var n = number % each;
   if (n < shape.part_count) {
     let entry = shape.row_parts + 3u * n;
@@ -1108,7 +1132,7 @@ fn store_row(
   sums_2: vec4<f32>,
   sums_3: vec4<f32>,
 ) {
-  let row = u32(i - at.base);
+  let row = u32(i - at.first);
   // A sum past the range of f32 is told too.
   let is_nan = poisoned || (bitcast<u32>(total) & INFINITY_BITS) == INFINITY_BITS;
   let found = total > 0.0;
@@ -1173,9 +1197,11 @@ fn write_out(x: vec4<f32>) -> OutQuad {
 // own_gather_merge_0: merges the parts of long rows that a gather kernel made.
 
 struct Shape {
-  queries: u32,
+  rows: u32,
   heads: u32,
   lengths: u32,
+  first_head: u32,
+  first_batch: u32,
   out_offset: u32,
   out_batch: u32,
   out_head: u32,
@@ -1212,12 +1238,16 @@ var<workgroup> sums: array<vec4<f32>, 64>;
 
 // Where a workgroup stands.
 struct Place {
+  // Numbers of the run, whatever part of it is computed.
   batch: i32,
   head: i32,
-  // This batch's own lengths, and the position of its first query row.
+  // This batch's own lengths, and the position of its first query.
   queries: i32,
   keys: i32,
   base: i32,
+  // The query rows to compute: how many, and the position of the first.
+  rows: i32,
+  first: i32,
   // Residue class of the query space, and the tile in it.
   residue: i32,
   tile: u32,
@@ -1231,22 +1261,24 @@ struct Place {
 
 // Number of workgroups that have something to do.
 fn place_count() -> u32 {
-  return ((shape.queries + 0u) / 1u) * 1u * shape.heads * shape.batch;
+  return ((shape.rows + 0u) / 1u) * 1u * shape.heads * shape.batch;
 }
 
 fn find_place(number: u32) -> Place {
   var at: Place;
-  let tiles = ((shape.queries + 0u) / 1u);
+  let tiles = ((shape.rows + 0u) / 1u);
   at.tile = number % tiles;
   let line = number / tiles;
   let head = line % shape.heads;
   let batch = line / shape.heads;
   at.split = 0u;
   at.splits = 1u;
-  at.head = i32(head);
-  at.batch = i32(batch);
-  at.queries = i32(plan[shape.lengths + 2u * batch]);
-  at.keys = i32(plan[shape.lengths + 2u * batch + 1u]);
+  at.head = i32(shape.first_head + head);
+  at.batch = i32(shape.first_batch + batch);
+  at.queries = i32(plan[shape.lengths + 4u * batch]);
+  at.keys = i32(plan[shape.lengths + 4u * batch + 1u]);
+  at.rows = i32(plan[shape.lengths + 4u * batch + 2u]);
+  at.first = i32(plan[shape.lengths + 4u * batch + 3u]);
   at.base = at.keys - at.queries;
   at.out_start = shape.out_offset + batch * shape.out_batch + head * shape.out_head;
   at.lse_start = shape.lse_offset + batch * shape.lse_batch + head * shape.lse_head;
@@ -1266,8 +1298,8 @@ fn main(
   // Of the long row its number, its first part, the number of parts.
   let repeat = number / shape.long_count;
   let entry = shape.long_rows + 3u * (number % shape.long_count);
-  let at = find_place(repeat * shape.queries + plan[entry]);
-  let i = at.base + i32(at.tile);
+  let at = find_place(repeat * shape.rows + plan[entry]);
+  let i = at.first + i32(at.tile);
   let first = (repeat * shape.part_count + plan[entry + 1u]) * 17u;
   let count = plan[entry + 2u];
   var top = LOWEST;
@@ -1318,7 +1350,7 @@ fn store_row(
   column: u32,
   sums_0: vec4<f32>,
 ) {
-  let row = u32(i - at.base);
+  let row = u32(i - at.first);
   // A sum past the range of f32 is told too.
   let is_nan = poisoned || (bitcast<u32>(total) & INFINITY_BITS) == INFINITY_BITS;
   let found = total > 0.0;

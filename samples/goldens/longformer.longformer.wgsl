@@ -24,6 +24,8 @@ struct Shape {
   classes: u32,
   heads: u32,
   lengths: u32,
+  first_head: u32,
+  first_batch: u32,
   key_heads: u32,
   q_offset: u32,
   q_batch: u32,
@@ -104,12 +106,16 @@ var<private> total: array<vec4<f32>, 1>;
 
 // Where a workgroup stands.
 struct Place {
+  // Numbers of the run, whatever part of it is computed.
   batch: i32,
   head: i32,
-  // This batch's own lengths, and the position of its first query row.
+  // This batch's own lengths, and the position of its first query.
   queries: i32,
   keys: i32,
   base: i32,
+  // The query rows to compute: how many, and the position of the first.
+  rows: i32,
+  first: i32,
   // Residue class of the query space, and the tile in it.
   residue: i32,
   tile: u32,
@@ -140,10 +146,12 @@ fn find_place(number: u32) -> Place {
   let batch = line / shape.heads;
   at.split = 0u;
   at.splits = 1u;
-  at.head = i32(head);
-  at.batch = i32(batch);
-  at.queries = i32(plan[shape.lengths + 2u * batch]);
-  at.keys = i32(plan[shape.lengths + 2u * batch + 1u]);
+  at.head = i32(shape.first_head + head);
+  at.batch = i32(shape.first_batch + batch);
+  at.queries = i32(plan[shape.lengths + 4u * batch]);
+  at.keys = i32(plan[shape.lengths + 4u * batch + 1u]);
+  at.rows = i32(plan[shape.lengths + 4u * batch + 2u]);
+  at.first = i32(plan[shape.lengths + 4u * batch + 3u]);
   at.base = at.keys - at.queries;
   let key_head = head / (shape.heads / shape.key_heads);
   at.q_start = shape.q_offset + batch * shape.q_batch + head * shape.q_head;
@@ -319,10 +327,10 @@ fn next_tile(at: Place, box: Box, cursor: ptr<function, Cursor>) -> Tile {
 
 // Index space rows: number of coordinates, and the position of coordinate v.
 fn query_size(at: Place) -> i32 {
-  return at.queries;
+  return at.rows;
 }
 fn query_at(at: Place, v: i32) -> i32 {
-  return at.base + v;
+  return at.first + v;
 }
 
 // Position of coordinate r of a tile; -1 where there is none.
@@ -405,7 +413,7 @@ fn load_queries(at: Place, chunk: u32) {
   let column = 4u * chunk + piece;
   var value = vec4<f32>();
   if (position >= 0) {
-    value = read_quad(q[at.q_start + u32(position - at.base) * shape.q_row + column]);
+    value = read_quad(q[at.q_start + u32(position - at.first) * shape.q_row + column]);
   }
   if (is_bad(value)) {
     value = vec4<f32>();
@@ -667,7 +675,7 @@ fn store_row(
   column: u32,
   sums_0: vec4<f32>,
 ) {
-  let row = u32(i - at.base);
+  let row = u32(i - at.first);
   // A sum past the range of f32 is told too.
   let is_nan = poisoned || (bitcast<u32>(total) & INFINITY_BITS) == INFINITY_BITS;
   let found = total > 0.0;
@@ -706,6 +714,8 @@ struct Shape {
   lengths: u32,
   batch: u32,
   splits: u32,
+  first_head: u32,
+  first_batch: u32,
   key_heads: u32,
   q_offset: u32,
   q_batch: u32,
@@ -775,12 +785,16 @@ var<private> total: array<vec4<f32>, 1>;
 
 // Where a workgroup stands.
 struct Place {
+  // Numbers of the run, whatever part of it is computed.
   batch: i32,
   head: i32,
-  // This batch's own lengths, and the position of its first query row.
+  // This batch's own lengths, and the position of its first query.
   queries: i32,
   keys: i32,
   base: i32,
+  // The query rows to compute: how many, and the position of the first.
+  rows: i32,
+  first: i32,
   // Residue class of the query space, and the tile in it.
   residue: i32,
   tile: u32,
@@ -809,10 +823,12 @@ fn find_place(number: u32) -> Place {
   let batch = line / shape.heads % shape.batch;
   at.split = line / (shape.heads * shape.batch);
   at.splits = shape.splits;
-  at.head = i32(head);
-  at.batch = i32(batch);
-  at.queries = i32(plan[shape.lengths + 2u * batch]);
-  at.keys = i32(plan[shape.lengths + 2u * batch + 1u]);
+  at.head = i32(shape.first_head + head);
+  at.batch = i32(shape.first_batch + batch);
+  at.queries = i32(plan[shape.lengths + 4u * batch]);
+  at.keys = i32(plan[shape.lengths + 4u * batch + 1u]);
+  at.rows = i32(plan[shape.lengths + 4u * batch + 2u]);
+  at.first = i32(plan[shape.lengths + 4u * batch + 3u]);
   at.base = at.keys - at.queries;
   let key_head = head / (shape.heads / shape.key_heads);
   at.q_start = shape.q_offset + batch * shape.q_batch + head * shape.q_head;
@@ -989,10 +1005,10 @@ fn next_tile(at: Place, box: Box, cursor: ptr<function, Cursor>) -> Tile {
 
 // Index space rows: number of coordinates, and the position of coordinate v.
 fn query_size(at: Place) -> i32 {
-  return at.queries;
+  return at.rows;
 }
 fn query_at(at: Place, v: i32) -> i32 {
-  return at.base + v;
+  return at.first + v;
 }
 
 // Position of coordinate r of a tile; -1 where there is none.
@@ -1073,7 +1089,7 @@ fn load_queries(at: Place, chunk: u32) {
     let column = 4u * chunk + piece;
     var value = vec4<f32>();
     if (position >= 0) {
-      value = read_quad(q[at.q_start + u32(position - at.base) * shape.q_row + column]);
+      value = read_quad(q[at.q_start + u32(position - at.first) * shape.q_row + column]);
     }
     if (is_bad(value)) {
       value = vec4<f32>();
@@ -1312,6 +1328,8 @@ struct Shape {
   classes: u32,
   heads: u32,
   lengths: u32,
+  first_head: u32,
+  first_batch: u32,
   out_offset: u32,
   out_batch: u32,
   out_head: u32,
@@ -1343,12 +1361,16 @@ var<workgroup> totals: array<f32, 8>;
 
 // Where a workgroup stands.
 struct Place {
+  // Numbers of the run, whatever part of it is computed.
   batch: i32,
   head: i32,
-  // This batch's own lengths, and the position of its first query row.
+  // This batch's own lengths, and the position of its first query.
   queries: i32,
   keys: i32,
   base: i32,
+  // The query rows to compute: how many, and the position of the first.
+  rows: i32,
+  first: i32,
   // Residue class of the query space, and the tile in it.
   residue: i32,
   tile: u32,
@@ -1376,10 +1398,12 @@ fn find_place(number: u32) -> Place {
   let batch = line / shape.heads;
   at.split = 0u;
   at.splits = 1u;
-  at.head = i32(head);
-  at.batch = i32(batch);
-  at.queries = i32(plan[shape.lengths + 2u * batch]);
-  at.keys = i32(plan[shape.lengths + 2u * batch + 1u]);
+  at.head = i32(shape.first_head + head);
+  at.batch = i32(shape.first_batch + batch);
+  at.queries = i32(plan[shape.lengths + 4u * batch]);
+  at.keys = i32(plan[shape.lengths + 4u * batch + 1u]);
+  at.rows = i32(plan[shape.lengths + 4u * batch + 2u]);
+  at.first = i32(plan[shape.lengths + 4u * batch + 3u]);
   at.base = at.keys - at.queries;
   at.out_start = shape.out_offset + batch * shape.out_batch + head * shape.out_head;
   at.lse_start = shape.lse_offset + batch * shape.lse_batch + head * shape.lse_head;
@@ -1464,10 +1488,10 @@ fn total_of_parts() -> f32 {
 
 // Index space rows: number of coordinates, and the position of coordinate v.
 fn query_size(at: Place) -> i32 {
-  return at.queries;
+  return at.rows;
 }
 fn query_at(at: Place, v: i32) -> i32 {
-  return at.base + v;
+  return at.first + v;
 }
 
 // Position of coordinate r of a tile; -1 where there is none.
@@ -1490,7 +1514,7 @@ fn store_row(
   column: u32,
   sums_0: vec4<f32>,
 ) {
-  let row = u32(i - at.base);
+  let row = u32(i - at.first);
   // A sum past the range of f32 is told too.
   let is_nan = poisoned || (bitcast<u32>(total) & INFINITY_BITS) == INFINITY_BITS;
   let found = total > 0.0;
@@ -1533,6 +1557,8 @@ struct Shape {
   classes: u32,
   heads: u32,
   lengths: u32,
+  first_head: u32,
+  first_batch: u32,
   key_heads: u32,
   q_offset: u32,
   q_batch: u32,
@@ -1613,12 +1639,16 @@ var<private> total: array<vec4<f32>, 1>;
 
 // Where a workgroup stands.
 struct Place {
+  // Numbers of the run, whatever part of it is computed.
   batch: i32,
   head: i32,
-  // This batch's own lengths, and the position of its first query row.
+  // This batch's own lengths, and the position of its first query.
   queries: i32,
   keys: i32,
   base: i32,
+  // The query rows to compute: how many, and the position of the first.
+  rows: i32,
+  first: i32,
   // Residue class of the query space, and the tile in it.
   residue: i32,
   tile: u32,
@@ -1649,10 +1679,12 @@ fn find_place(number: u32) -> Place {
   let batch = line / shape.heads;
   at.split = 0u;
   at.splits = 1u;
-  at.head = i32(head);
-  at.batch = i32(batch);
-  at.queries = i32(plan[shape.lengths + 2u * batch]);
-  at.keys = i32(plan[shape.lengths + 2u * batch + 1u]);
+  at.head = i32(shape.first_head + head);
+  at.batch = i32(shape.first_batch + batch);
+  at.queries = i32(plan[shape.lengths + 4u * batch]);
+  at.keys = i32(plan[shape.lengths + 4u * batch + 1u]);
+  at.rows = i32(plan[shape.lengths + 4u * batch + 2u]);
+  at.first = i32(plan[shape.lengths + 4u * batch + 3u]);
   at.base = at.keys - at.queries;
   let key_head = head / (shape.heads / shape.key_heads);
   at.q_start = shape.q_offset + batch * shape.q_batch + head * shape.q_head;
@@ -1782,10 +1814,10 @@ fn next_tile(at: Place, box: Box, cursor: ptr<function, Cursor>) -> Tile {
 
 // Index space interval(0, …): number of coordinates, and the position of coordinate v.
 fn query_size(at: Place) -> i32 {
-  return max(min(shape.param_globals - 1, at.base + at.queries - 1) - max(0, at.base) + 1, 0);
+  return max(min(shape.param_globals - 1, at.first + at.rows - 1) - max(0, at.first) + 1, 0);
 }
 fn query_at(at: Place, v: i32) -> i32 {
-  return max(0, at.base) + v;
+  return max(0, at.first) + v;
 }
 
 // Position of coordinate r of a tile; -1 where there is none.
@@ -1868,7 +1900,7 @@ fn load_queries(at: Place, chunk: u32) {
   let column = 4u * chunk + piece;
   var value = vec4<f32>();
   if (position >= 0) {
-    value = read_quad(q[at.q_start + u32(position - at.base) * shape.q_row + column]);
+    value = read_quad(q[at.q_start + u32(position - at.first) * shape.q_row + column]);
   }
   if (is_bad(value)) {
     value = vec4<f32>();
@@ -2103,7 +2135,7 @@ fn clear_flags() {
 
 // What lse holds for the row of position i, as bits.
 fn lse_before(at: Place, i: i32) -> u32 {
-  return lse[at.lse_start + u32(i - at.base) * shape.lse_row];
+  return lse[at.lse_start + u32(i - at.first) * shape.lse_row];
 }
 
 // Divides by the sums of weights and writes the tile's rows.
@@ -2157,7 +2189,7 @@ fn store_row(
   column: u32,
   sums_0: vec4<f32>,
 ) {
-  let row = u32(i - at.base);
+  let row = u32(i - at.first);
   let old_is_nan = (before & 0x7fffffffu) > INFINITY_BITS;
   // A sum past the range of f32 is told too.
   let is_nan = poisoned || (bitcast<u32>(total) & INFINITY_BITS) == INFINITY_BITS || old_is_nan;
@@ -2210,6 +2242,8 @@ struct Shape {
   lengths: u32,
   batch: u32,
   splits: u32,
+  first_head: u32,
+  first_batch: u32,
   key_heads: u32,
   q_offset: u32,
   q_batch: u32,
@@ -2279,12 +2313,16 @@ var<private> total: array<vec4<f32>, 1>;
 
 // Where a workgroup stands.
 struct Place {
+  // Numbers of the run, whatever part of it is computed.
   batch: i32,
   head: i32,
-  // This batch's own lengths, and the position of its first query row.
+  // This batch's own lengths, and the position of its first query.
   queries: i32,
   keys: i32,
   base: i32,
+  // The query rows to compute: how many, and the position of the first.
+  rows: i32,
+  first: i32,
   // Residue class of the query space, and the tile in it.
   residue: i32,
   tile: u32,
@@ -2313,10 +2351,12 @@ fn find_place(number: u32) -> Place {
   let batch = line / shape.heads % shape.batch;
   at.split = line / (shape.heads * shape.batch);
   at.splits = shape.splits;
-  at.head = i32(head);
-  at.batch = i32(batch);
-  at.queries = i32(plan[shape.lengths + 2u * batch]);
-  at.keys = i32(plan[shape.lengths + 2u * batch + 1u]);
+  at.head = i32(shape.first_head + head);
+  at.batch = i32(shape.first_batch + batch);
+  at.queries = i32(plan[shape.lengths + 4u * batch]);
+  at.keys = i32(plan[shape.lengths + 4u * batch + 1u]);
+  at.rows = i32(plan[shape.lengths + 4u * batch + 2u]);
+  at.first = i32(plan[shape.lengths + 4u * batch + 3u]);
   at.base = at.keys - at.queries;
   let key_head = head / (shape.heads / shape.key_heads);
   at.q_start = shape.q_offset + batch * shape.q_batch + head * shape.q_head;
@@ -2447,10 +2487,10 @@ fn next_tile(at: Place, box: Box, cursor: ptr<function, Cursor>) -> Tile {
 
 // Index space interval(0, …): number of coordinates, and the position of coordinate v.
 fn query_size(at: Place) -> i32 {
-  return max(min(shape.param_globals - 1, at.base + at.queries - 1) - max(0, at.base) + 1, 0);
+  return max(min(shape.param_globals - 1, at.first + at.rows - 1) - max(0, at.first) + 1, 0);
 }
 fn query_at(at: Place, v: i32) -> i32 {
-  return max(0, at.base) + v;
+  return max(0, at.first) + v;
 }
 
 // Position of coordinate r of a tile; -1 where there is none.
@@ -2531,7 +2571,7 @@ fn load_queries(at: Place, chunk: u32) {
     let column = 4u * chunk + piece;
     var value = vec4<f32>();
     if (position >= 0) {
-      value = read_quad(q[at.q_start + u32(position - at.base) * shape.q_row + column]);
+      value = read_quad(q[at.q_start + u32(position - at.first) * shape.q_row + column]);
     }
     if (is_bad(value)) {
       value = vec4<f32>();
@@ -2769,6 +2809,8 @@ struct Shape {
   classes: u32,
   heads: u32,
   lengths: u32,
+  first_head: u32,
+  first_batch: u32,
   out_offset: u32,
   out_batch: u32,
   out_head: u32,
@@ -2801,12 +2843,16 @@ var<workgroup> totals: array<f32, 8>;
 
 // Where a workgroup stands.
 struct Place {
+  // Numbers of the run, whatever part of it is computed.
   batch: i32,
   head: i32,
-  // This batch's own lengths, and the position of its first query row.
+  // This batch's own lengths, and the position of its first query.
   queries: i32,
   keys: i32,
   base: i32,
+  // The query rows to compute: how many, and the position of the first.
+  rows: i32,
+  first: i32,
   // Residue class of the query space, and the tile in it.
   residue: i32,
   tile: u32,
@@ -2834,10 +2880,12 @@ fn find_place(number: u32) -> Place {
   let batch = line / shape.heads;
   at.split = 0u;
   at.splits = 1u;
-  at.head = i32(head);
-  at.batch = i32(batch);
-  at.queries = i32(plan[shape.lengths + 2u * batch]);
-  at.keys = i32(plan[shape.lengths + 2u * batch + 1u]);
+  at.head = i32(shape.first_head + head);
+  at.batch = i32(shape.first_batch + batch);
+  at.queries = i32(plan[shape.lengths + 4u * batch]);
+  at.keys = i32(plan[shape.lengths + 4u * batch + 1u]);
+  at.rows = i32(plan[shape.lengths + 4u * batch + 2u]);
+  at.first = i32(plan[shape.lengths + 4u * batch + 3u]);
   at.base = at.keys - at.queries;
   at.out_start = shape.out_offset + batch * shape.out_batch + head * shape.out_head;
   at.lse_start = shape.lse_offset + batch * shape.lse_batch + head * shape.lse_head;
@@ -2924,10 +2972,10 @@ fn total_of_parts() -> f32 {
 
 // Index space interval(0, …): number of coordinates, and the position of coordinate v.
 fn query_size(at: Place) -> i32 {
-  return max(min(shape.param_globals - 1, at.base + at.queries - 1) - max(0, at.base) + 1, 0);
+  return max(min(shape.param_globals - 1, at.first + at.rows - 1) - max(0, at.first) + 1, 0);
 }
 fn query_at(at: Place, v: i32) -> i32 {
-  return max(0, at.base) + v;
+  return max(0, at.first) + v;
 }
 
 // Position of coordinate r of a tile; -1 where there is none.
@@ -2941,7 +2989,7 @@ fn query_position(at: Place, tile: i32, r: i32) -> i32 {
 
 // What lse holds for the row of position i, as bits.
 fn lse_before(at: Place, i: i32) -> u32 {
-  return lse[at.lse_start + u32(i - at.base) * shape.lse_row];
+  return lse[at.lse_start + u32(i - at.first) * shape.lse_row];
 }
 
 // Writes the row of position i: sums are the weighted values of some of its columns, total the sum of the weights,
@@ -2956,7 +3004,7 @@ fn store_row(
   column: u32,
   sums_0: vec4<f32>,
 ) {
-  let row = u32(i - at.base);
+  let row = u32(i - at.first);
   let old_is_nan = (before & 0x7fffffffu) > INFINITY_BITS;
   // A sum past the range of f32 is told too.
   let is_nan = poisoned || (bitcast<u32>(total) & INFINITY_BITS) == INFINITY_BITS || old_is_nan;

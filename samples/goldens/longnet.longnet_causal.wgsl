@@ -24,6 +24,8 @@ struct Shape {
   classes: u32,
   heads: u32,
   lengths: u32,
+  first_head: u32,
+  first_batch: u32,
   key_heads: u32,
   q_offset: u32,
   q_batch: u32,
@@ -102,12 +104,16 @@ var<private> total: array<vec4<f32>, 1>;
 
 // Where a workgroup stands.
 struct Place {
+  // Numbers of the run, whatever part of it is computed.
   batch: i32,
   head: i32,
-  // This batch's own lengths, and the position of its first query row.
+  // This batch's own lengths, and the position of its first query.
   queries: i32,
   keys: i32,
   base: i32,
+  // The query rows to compute: how many, and the position of the first.
+  rows: i32,
+  first: i32,
   // Residue class of the query space, and the tile in it.
   residue: i32,
   tile: u32,
@@ -138,10 +144,12 @@ fn find_place(number: u32) -> Place {
   let batch = line / shape.heads;
   at.split = 0u;
   at.splits = 1u;
-  at.head = i32(head);
-  at.batch = i32(batch);
-  at.queries = i32(plan[shape.lengths + 2u * batch]);
-  at.keys = i32(plan[shape.lengths + 2u * batch + 1u]);
+  at.head = i32(shape.first_head + head);
+  at.batch = i32(shape.first_batch + batch);
+  at.queries = i32(plan[shape.lengths + 4u * batch]);
+  at.keys = i32(plan[shape.lengths + 4u * batch + 1u]);
+  at.rows = i32(plan[shape.lengths + 4u * batch + 2u]);
+  at.first = i32(plan[shape.lengths + 4u * batch + 3u]);
   at.base = at.keys - at.queries;
   let key_head = head / (shape.heads / shape.key_heads);
   at.q_start = shape.q_offset + batch * shape.q_batch + head * shape.q_head;
@@ -273,10 +281,10 @@ fn next_tile(at: Place, box: Box, cursor: ptr<function, Cursor>) -> Tile {
 
 // Index space rows: number of coordinates, and the position of coordinate v.
 fn query_size(at: Place) -> i32 {
-  return at.queries;
+  return at.rows;
 }
 fn query_at(at: Place, v: i32) -> i32 {
-  return at.base + v;
+  return at.first + v;
 }
 
 // Position of coordinate r of a tile; -1 where there is none.
@@ -359,7 +367,7 @@ fn load_queries(at: Place, chunk: u32) {
   let column = 4u * chunk + piece;
   var value = vec4<f32>();
   if (position >= 0) {
-    value = read_quad(q[at.q_start + u32(position - at.base) * shape.q_row + column]);
+    value = read_quad(q[at.q_start + u32(position - at.first) * shape.q_row + column]);
   }
   if (is_bad(value)) {
     value = vec4<f32>();
@@ -620,7 +628,7 @@ fn store_row(
   column: u32,
   sums_0: vec4<f32>,
 ) {
-  let row = u32(i - at.base);
+  let row = u32(i - at.first);
   // A sum past the range of f32 is told too.
   let is_nan = poisoned || (bitcast<u32>(total) & INFINITY_BITS) == INFINITY_BITS;
   let found = total > 0.0;
@@ -659,6 +667,8 @@ struct Shape {
   lengths: u32,
   batch: u32,
   splits: u32,
+  first_head: u32,
+  first_batch: u32,
   key_heads: u32,
   q_offset: u32,
   q_batch: u32,
@@ -726,12 +736,16 @@ var<private> total: array<vec4<f32>, 1>;
 
 // Where a workgroup stands.
 struct Place {
+  // Numbers of the run, whatever part of it is computed.
   batch: i32,
   head: i32,
-  // This batch's own lengths, and the position of its first query row.
+  // This batch's own lengths, and the position of its first query.
   queries: i32,
   keys: i32,
   base: i32,
+  // The query rows to compute: how many, and the position of the first.
+  rows: i32,
+  first: i32,
   // Residue class of the query space, and the tile in it.
   residue: i32,
   tile: u32,
@@ -760,10 +774,12 @@ fn find_place(number: u32) -> Place {
   let batch = line / shape.heads % shape.batch;
   at.split = line / (shape.heads * shape.batch);
   at.splits = shape.splits;
-  at.head = i32(head);
-  at.batch = i32(batch);
-  at.queries = i32(plan[shape.lengths + 2u * batch]);
-  at.keys = i32(plan[shape.lengths + 2u * batch + 1u]);
+  at.head = i32(shape.first_head + head);
+  at.batch = i32(shape.first_batch + batch);
+  at.queries = i32(plan[shape.lengths + 4u * batch]);
+  at.keys = i32(plan[shape.lengths + 4u * batch + 1u]);
+  at.rows = i32(plan[shape.lengths + 4u * batch + 2u]);
+  at.first = i32(plan[shape.lengths + 4u * batch + 3u]);
   at.base = at.keys - at.queries;
   let key_head = head / (shape.heads / shape.key_heads);
   at.q_start = shape.q_offset + batch * shape.q_batch + head * shape.q_head;
@@ -896,10 +912,10 @@ fn next_tile(at: Place, box: Box, cursor: ptr<function, Cursor>) -> Tile {
 
 // Index space rows: number of coordinates, and the position of coordinate v.
 fn query_size(at: Place) -> i32 {
-  return at.queries;
+  return at.rows;
 }
 fn query_at(at: Place, v: i32) -> i32 {
-  return at.base + v;
+  return at.first + v;
 }
 
 // Position of coordinate r of a tile; -1 where there is none.
@@ -980,7 +996,7 @@ fn load_queries(at: Place, chunk: u32) {
     let column = 4u * chunk + piece;
     var value = vec4<f32>();
     if (position >= 0) {
-      value = read_quad(q[at.q_start + u32(position - at.base) * shape.q_row + column]);
+      value = read_quad(q[at.q_start + u32(position - at.first) * shape.q_row + column]);
     }
     if (is_bad(value)) {
       value = vec4<f32>();
@@ -1218,6 +1234,8 @@ struct Shape {
   classes: u32,
   heads: u32,
   lengths: u32,
+  first_head: u32,
+  first_batch: u32,
   out_offset: u32,
   out_batch: u32,
   out_head: u32,
@@ -1249,12 +1267,16 @@ var<workgroup> totals: array<f32, 8>;
 
 // Where a workgroup stands.
 struct Place {
+  // Numbers of the run, whatever part of it is computed.
   batch: i32,
   head: i32,
-  // This batch's own lengths, and the position of its first query row.
+  // This batch's own lengths, and the position of its first query.
   queries: i32,
   keys: i32,
   base: i32,
+  // The query rows to compute: how many, and the position of the first.
+  rows: i32,
+  first: i32,
   // Residue class of the query space, and the tile in it.
   residue: i32,
   tile: u32,
@@ -1282,10 +1304,12 @@ fn find_place(number: u32) -> Place {
   let batch = line / shape.heads;
   at.split = 0u;
   at.splits = 1u;
-  at.head = i32(head);
-  at.batch = i32(batch);
-  at.queries = i32(plan[shape.lengths + 2u * batch]);
-  at.keys = i32(plan[shape.lengths + 2u * batch + 1u]);
+  at.head = i32(shape.first_head + head);
+  at.batch = i32(shape.first_batch + batch);
+  at.queries = i32(plan[shape.lengths + 4u * batch]);
+  at.keys = i32(plan[shape.lengths + 4u * batch + 1u]);
+  at.rows = i32(plan[shape.lengths + 4u * batch + 2u]);
+  at.first = i32(plan[shape.lengths + 4u * batch + 3u]);
   at.base = at.keys - at.queries;
   at.out_start = shape.out_offset + batch * shape.out_batch + head * shape.out_head;
   at.lse_start = shape.lse_offset + batch * shape.lse_batch + head * shape.lse_head;
@@ -1370,10 +1394,10 @@ fn total_of_parts() -> f32 {
 
 // Index space rows: number of coordinates, and the position of coordinate v.
 fn query_size(at: Place) -> i32 {
-  return at.queries;
+  return at.rows;
 }
 fn query_at(at: Place, v: i32) -> i32 {
-  return at.base + v;
+  return at.first + v;
 }
 
 // Position of coordinate r of a tile; -1 where there is none.
@@ -1396,7 +1420,7 @@ fn store_row(
   column: u32,
   sums_0: vec4<f32>,
 ) {
-  let row = u32(i - at.base);
+  let row = u32(i - at.first);
   // A sum past the range of f32 is told too.
   let is_nan = poisoned || (bitcast<u32>(total) & INFINITY_BITS) == INFINITY_BITS;
   let found = total > 0.0;
@@ -1442,6 +1466,8 @@ struct Shape {
   classes: u32,
   heads: u32,
   lengths: u32,
+  first_head: u32,
+  first_batch: u32,
   key_heads: u32,
   q_offset: u32,
   q_batch: u32,
@@ -1520,12 +1546,16 @@ var<private> total: array<vec4<f32>, 1>;
 
 // Where a workgroup stands.
 struct Place {
+  // Numbers of the run, whatever part of it is computed.
   batch: i32,
   head: i32,
-  // This batch's own lengths, and the position of its first query row.
+  // This batch's own lengths, and the position of its first query.
   queries: i32,
   keys: i32,
   base: i32,
+  // The query rows to compute: how many, and the position of the first.
+  rows: i32,
+  first: i32,
   // Residue class of the query space, and the tile in it.
   residue: i32,
   tile: u32,
@@ -1556,10 +1586,12 @@ fn find_place(number: u32) -> Place {
   let batch = line / shape.heads;
   at.split = 0u;
   at.splits = 1u;
-  at.head = i32(head);
-  at.batch = i32(batch);
-  at.queries = i32(plan[shape.lengths + 2u * batch]);
-  at.keys = i32(plan[shape.lengths + 2u * batch + 1u]);
+  at.head = i32(shape.first_head + head);
+  at.batch = i32(shape.first_batch + batch);
+  at.queries = i32(plan[shape.lengths + 4u * batch]);
+  at.keys = i32(plan[shape.lengths + 4u * batch + 1u]);
+  at.rows = i32(plan[shape.lengths + 4u * batch + 2u]);
+  at.first = i32(plan[shape.lengths + 4u * batch + 3u]);
   at.base = at.keys - at.queries;
   let key_head = head / (shape.heads / shape.key_heads);
   at.q_start = shape.q_offset + batch * shape.q_batch + head * shape.q_head;
@@ -1636,7 +1668,7 @@ struct Span {
 // Key tiles of lattice(2).
 fn key_span_0(at: Place, box: Box) -> Span {
   let t0 = at.head & 1;
-  let t1 = ((at.base + at.residue) & 1) - t0;
+  let t1 = ((at.first + at.residue) & 1) - t0;
   if (((max(select(-1, min(min(box.hi, (box.hi >> 12u) * 4096 + 4095), at.keys - 1), t1 <= 0 && 0 <= t1) + 1 - t0, 0) + 1) >> 1u) - 1 < (max(max((box.lo >> 12u) * 4096, 0) - t0, 0) + 1) >> 1u) {
     return Span(0, -1);
   }
@@ -1649,7 +1681,7 @@ fn key_span_0(at: Place, box: Box) -> Span {
 // Key tiles of lattice(4).
 fn key_span_1(at: Place, box: Box) -> Span {
   let t0 = at.head & 3;
-  let t1 = ((at.base + at.residue) & 3) - t0;
+  let t1 = ((at.first + at.residue) & 3) - t0;
   if (((max(select(-1, min(min(box.hi, (box.hi >> 13u) * 8192 + 8191), at.keys - 1), t1 <= 0 && 0 <= t1) + 1 - t0, 0) + 3) >> 2u) - 1 < (max(max((box.lo >> 13u) * 8192, 0) - t0, 0) + 3) >> 2u) {
     return Span(0, -1);
   }
@@ -1662,7 +1694,7 @@ fn key_span_1(at: Place, box: Box) -> Span {
 // Key tiles of lattice(8).
 fn key_span_2(at: Place, box: Box) -> Span {
   let t0 = at.head & 7;
-  let t1 = ((at.base + at.residue) & 7) - t0;
+  let t1 = ((at.first + at.residue) & 7) - t0;
   if (((max(select(-1, min(min(box.hi, (box.hi >> 14u) * 16384 + 16383), at.keys - 1), t1 <= 0 && 0 <= t1) + 1 - t0, 0) + 7) >> 3u) - 1 < (max(max((box.lo >> 14u) * 16384, 0) - t0, 0) + 7) >> 3u) {
     return Span(0, -1);
   }
@@ -1675,7 +1707,7 @@ fn key_span_2(at: Place, box: Box) -> Span {
 // Key tiles of lattice(16).
 fn key_span_3(at: Place, box: Box) -> Span {
   let t0 = at.head & 15;
-  let t1 = ((at.base + at.residue) & 15) - t0;
+  let t1 = ((at.first + at.residue) & 15) - t0;
   if (((max(select(-1, min(min(box.hi, (box.hi >> 15u) * 32768 + 32767), at.keys - 1), t1 <= 0 && 0 <= t1) + 1 - t0, 0) + 15) >> 4u) - 1 < (max(max((box.lo >> 15u) * 32768, 0) - t0, 0) + 15) >> 4u) {
     return Span(0, -1);
   }
@@ -1710,7 +1742,7 @@ fn tile_kind_0(at: Place, box: Box, tile: i32) -> u32 {
   let j_hi = key_at_0(at, end - 1);
   let t0 = (box.lo >> 12u) - (j_hi >> 12u);
   let t1 = (box.hi >> 12u) - (j_lo >> 12u);
-  let t2 = ((at.base + at.residue) & 1) - (at.head & 1);
+  let t2 = ((at.first + at.residue) & 1) - (at.head & 1);
   if (!(j_lo - box.hi <= 0 && (t0 <= 0 && 0 <= t1) && (t2 <= 0 && 0 <= t2))) {
     return NO_PAIR;
   }
@@ -1725,7 +1757,7 @@ fn tile_kind_1(at: Place, box: Box, tile: i32) -> u32 {
   let j_hi = key_at_1(at, end - 1);
   let t0 = (box.lo >> 13u) - (j_hi >> 13u);
   let t1 = (box.hi >> 13u) - (j_lo >> 13u);
-  let t2 = ((at.base + at.residue) & 3) - (at.head & 3);
+  let t2 = ((at.first + at.residue) & 3) - (at.head & 3);
   if (!(j_lo - box.hi <= 0 && (t0 <= 0 && 0 <= t1) && (t2 <= 0 && 0 <= t2))) {
     return NO_PAIR;
   }
@@ -1740,7 +1772,7 @@ fn tile_kind_2(at: Place, box: Box, tile: i32) -> u32 {
   let j_hi = key_at_2(at, end - 1);
   let t0 = (box.lo >> 14u) - (j_hi >> 14u);
   let t1 = (box.hi >> 14u) - (j_lo >> 14u);
-  let t2 = ((at.base + at.residue) & 7) - (at.head & 7);
+  let t2 = ((at.first + at.residue) & 7) - (at.head & 7);
   if (!(j_lo - box.hi <= 0 && (t0 <= 0 && 0 <= t1) && (t2 <= 0 && 0 <= t2))) {
     return NO_PAIR;
   }
@@ -1755,7 +1787,7 @@ fn tile_kind_3(at: Place, box: Box, tile: i32) -> u32 {
   let j_hi = key_at_3(at, end - 1);
   let t0 = (box.lo >> 15u) - (j_hi >> 15u);
   let t1 = (box.hi >> 15u) - (j_lo >> 15u);
-  let t2 = ((at.base + at.residue) & 15) - (at.head & 15);
+  let t2 = ((at.first + at.residue) & 15) - (at.head & 15);
   if (!(j_lo - box.hi <= 0 && (t0 <= 0 && 0 <= t1) && (t2 <= 0 && 0 <= t2))) {
     return NO_PAIR;
   }
@@ -1813,10 +1845,10 @@ fn next_tile(at: Place, box: Box, cursor: ptr<function, Cursor>) -> Tile {
 
 // Index space lattice(16): number of coordinates, and the position of coordinate v.
 fn query_size(at: Place) -> i32 {
-  return (at.queries - at.residue + 15) >> 4u;
+  return (at.rows - at.residue + 15) >> 4u;
 }
 fn query_at(at: Place, v: i32) -> i32 {
-  return at.base + at.residue + v * 16;
+  return at.first + at.residue + v * 16;
 }
 
 // Position of coordinate r of a tile; -1 where there is none.
@@ -1964,7 +1996,7 @@ fn load_queries(at: Place, chunk: u32) {
   let column = 4u * chunk + piece;
   var value = vec4<f32>();
   if (position >= 0) {
-    value = read_quad(q[at.q_start + u32(position - at.base) * shape.q_row + column]);
+    value = read_quad(q[at.q_start + u32(position - at.first) * shape.q_row + column]);
   }
   if (is_bad(value)) {
     value = vec4<f32>();
@@ -2232,7 +2264,7 @@ fn clear_flags() {
 
 // What lse holds for the row of position i, as bits.
 fn lse_before(at: Place, i: i32) -> u32 {
-  return lse[at.lse_start + u32(i - at.base) * shape.lse_row];
+  return lse[at.lse_start + u32(i - at.first) * shape.lse_row];
 }
 
 // Divides by the sums of weights and writes the tile's rows.
@@ -2286,7 +2318,7 @@ fn store_row(
   column: u32,
   sums_0: vec4<f32>,
 ) {
-  let row = u32(i - at.base);
+  let row = u32(i - at.first);
   let old_is_nan = (before & 0x7fffffffu) > INFINITY_BITS;
   // A sum past the range of f32 is told too.
   let is_nan = poisoned || (bitcast<u32>(total) & INFINITY_BITS) == INFINITY_BITS || old_is_nan;
@@ -2342,6 +2374,8 @@ struct Shape {
   lengths: u32,
   batch: u32,
   splits: u32,
+  first_head: u32,
+  first_batch: u32,
   key_heads: u32,
   q_offset: u32,
   q_batch: u32,
@@ -2409,12 +2443,16 @@ var<private> total: array<vec4<f32>, 1>;
 
 // Where a workgroup stands.
 struct Place {
+  // Numbers of the run, whatever part of it is computed.
   batch: i32,
   head: i32,
-  // This batch's own lengths, and the position of its first query row.
+  // This batch's own lengths, and the position of its first query.
   queries: i32,
   keys: i32,
   base: i32,
+  // The query rows to compute: how many, and the position of the first.
+  rows: i32,
+  first: i32,
   // Residue class of the query space, and the tile in it.
   residue: i32,
   tile: u32,
@@ -2443,10 +2481,12 @@ fn find_place(number: u32) -> Place {
   let batch = line / shape.heads % shape.batch;
   at.split = line / (shape.heads * shape.batch);
   at.splits = shape.splits;
-  at.head = i32(head);
-  at.batch = i32(batch);
-  at.queries = i32(plan[shape.lengths + 2u * batch]);
-  at.keys = i32(plan[shape.lengths + 2u * batch + 1u]);
+  at.head = i32(shape.first_head + head);
+  at.batch = i32(shape.first_batch + batch);
+  at.queries = i32(plan[shape.lengths + 4u * batch]);
+  at.keys = i32(plan[shape.lengths + 4u * batch + 1u]);
+  at.rows = i32(plan[shape.lengths + 4u * batch + 2u]);
+  at.first = i32(plan[shape.lengths + 4u * batch + 3u]);
   at.base = at.keys - at.queries;
   let key_head = head / (shape.heads / shape.key_heads);
   at.q_start = shape.q_offset + batch * shape.q_batch + head * shape.q_head;
@@ -2521,7 +2561,7 @@ struct Span {
 // Key tiles of lattice(2).
 fn key_span_0(at: Place, box: Box) -> Span {
   let t0 = at.head & 1;
-  let t1 = ((at.base + at.residue) & 1) - t0;
+  let t1 = ((at.first + at.residue) & 1) - t0;
   if (((max(select(-1, min(min(box.hi, (box.hi >> 12u) * 4096 + 4095), at.keys - 1), t1 <= 0 && 0 <= t1) + 1 - t0, 0) + 1) >> 1u) - 1 < (max(max((box.lo >> 12u) * 4096, 0) - t0, 0) + 1) >> 1u) {
     return Span(0, -1);
   }
@@ -2534,7 +2574,7 @@ fn key_span_0(at: Place, box: Box) -> Span {
 // Key tiles of lattice(4).
 fn key_span_1(at: Place, box: Box) -> Span {
   let t0 = at.head & 3;
-  let t1 = ((at.base + at.residue) & 3) - t0;
+  let t1 = ((at.first + at.residue) & 3) - t0;
   if (((max(select(-1, min(min(box.hi, (box.hi >> 13u) * 8192 + 8191), at.keys - 1), t1 <= 0 && 0 <= t1) + 1 - t0, 0) + 3) >> 2u) - 1 < (max(max((box.lo >> 13u) * 8192, 0) - t0, 0) + 3) >> 2u) {
     return Span(0, -1);
   }
@@ -2547,7 +2587,7 @@ fn key_span_1(at: Place, box: Box) -> Span {
 // Key tiles of lattice(8).
 fn key_span_2(at: Place, box: Box) -> Span {
   let t0 = at.head & 7;
-  let t1 = ((at.base + at.residue) & 7) - t0;
+  let t1 = ((at.first + at.residue) & 7) - t0;
   if (((max(select(-1, min(min(box.hi, (box.hi >> 14u) * 16384 + 16383), at.keys - 1), t1 <= 0 && 0 <= t1) + 1 - t0, 0) + 7) >> 3u) - 1 < (max(max((box.lo >> 14u) * 16384, 0) - t0, 0) + 7) >> 3u) {
     return Span(0, -1);
   }
@@ -2560,7 +2600,7 @@ fn key_span_2(at: Place, box: Box) -> Span {
 // Key tiles of lattice(16).
 fn key_span_3(at: Place, box: Box) -> Span {
   let t0 = at.head & 15;
-  let t1 = ((at.base + at.residue) & 15) - t0;
+  let t1 = ((at.first + at.residue) & 15) - t0;
   if (((max(select(-1, min(min(box.hi, (box.hi >> 15u) * 32768 + 32767), at.keys - 1), t1 <= 0 && 0 <= t1) + 1 - t0, 0) + 15) >> 4u) - 1 < (max(max((box.lo >> 15u) * 32768, 0) - t0, 0) + 15) >> 4u) {
     return Span(0, -1);
   }
@@ -2595,7 +2635,7 @@ fn tile_kind_0(at: Place, box: Box, tile: i32) -> u32 {
   let j_hi = key_at_0(at, end - 1);
   let t0 = (box.lo >> 12u) - (j_hi >> 12u);
   let t1 = (box.hi >> 12u) - (j_lo >> 12u);
-  let t2 = ((at.base + at.residue) & 1) - (at.head & 1);
+  let t2 = ((at.first + at.residue) & 1) - (at.head & 1);
   if (!(j_lo - box.hi <= 0 && (t0 <= 0 && 0 <= t1) && (t2 <= 0 && 0 <= t2))) {
     return NO_PAIR;
   }
@@ -2610,7 +2650,7 @@ fn tile_kind_1(at: Place, box: Box, tile: i32) -> u32 {
   let j_hi = key_at_1(at, end - 1);
   let t0 = (box.lo >> 13u) - (j_hi >> 13u);
   let t1 = (box.hi >> 13u) - (j_lo >> 13u);
-  let t2 = ((at.base + at.residue) & 3) - (at.head & 3);
+  let t2 = ((at.first + at.residue) & 3) - (at.head & 3);
   if (!(j_lo - box.hi <= 0 && (t0 <= 0 && 0 <= t1) && (t2 <= 0 && 0 <= t2))) {
     return NO_PAIR;
   }
@@ -2625,7 +2665,7 @@ fn tile_kind_2(at: Place, box: Box, tile: i32) -> u32 {
   let j_hi = key_at_2(at, end - 1);
   let t0 = (box.lo >> 14u) - (j_hi >> 14u);
   let t1 = (box.hi >> 14u) - (j_lo >> 14u);
-  let t2 = ((at.base + at.residue) & 7) - (at.head & 7);
+  let t2 = ((at.first + at.residue) & 7) - (at.head & 7);
   if (!(j_lo - box.hi <= 0 && (t0 <= 0 && 0 <= t1) && (t2 <= 0 && 0 <= t2))) {
     return NO_PAIR;
   }
@@ -2640,7 +2680,7 @@ fn tile_kind_3(at: Place, box: Box, tile: i32) -> u32 {
   let j_hi = key_at_3(at, end - 1);
   let t0 = (box.lo >> 15u) - (j_hi >> 15u);
   let t1 = (box.hi >> 15u) - (j_lo >> 15u);
-  let t2 = ((at.base + at.residue) & 15) - (at.head & 15);
+  let t2 = ((at.first + at.residue) & 15) - (at.head & 15);
   if (!(j_lo - box.hi <= 0 && (t0 <= 0 && 0 <= t1) && (t2 <= 0 && 0 <= t2))) {
     return NO_PAIR;
   }
@@ -2701,10 +2741,10 @@ fn next_tile(at: Place, box: Box, cursor: ptr<function, Cursor>) -> Tile {
 
 // Index space lattice(16): number of coordinates, and the position of coordinate v.
 fn query_size(at: Place) -> i32 {
-  return (at.queries - at.residue + 15) >> 4u;
+  return (at.rows - at.residue + 15) >> 4u;
 }
 fn query_at(at: Place, v: i32) -> i32 {
-  return at.base + at.residue + v * 16;
+  return at.first + at.residue + v * 16;
 }
 
 // Position of coordinate r of a tile; -1 where there is none.
@@ -2850,7 +2890,7 @@ fn load_queries(at: Place, chunk: u32) {
     let column = 4u * chunk + piece;
     var value = vec4<f32>();
     if (position >= 0) {
-      value = read_quad(q[at.q_start + u32(position - at.base) * shape.q_row + column]);
+      value = read_quad(q[at.q_start + u32(position - at.first) * shape.q_row + column]);
     }
     if (is_bad(value)) {
       value = vec4<f32>();
@@ -3121,6 +3161,8 @@ struct Shape {
   classes: u32,
   heads: u32,
   lengths: u32,
+  first_head: u32,
+  first_batch: u32,
   out_offset: u32,
   out_batch: u32,
   out_head: u32,
@@ -3152,12 +3194,16 @@ var<workgroup> totals: array<f32, 8>;
 
 // Where a workgroup stands.
 struct Place {
+  // Numbers of the run, whatever part of it is computed.
   batch: i32,
   head: i32,
-  // This batch's own lengths, and the position of its first query row.
+  // This batch's own lengths, and the position of its first query.
   queries: i32,
   keys: i32,
   base: i32,
+  // The query rows to compute: how many, and the position of the first.
+  rows: i32,
+  first: i32,
   // Residue class of the query space, and the tile in it.
   residue: i32,
   tile: u32,
@@ -3185,10 +3231,12 @@ fn find_place(number: u32) -> Place {
   let batch = line / shape.heads;
   at.split = 0u;
   at.splits = 1u;
-  at.head = i32(head);
-  at.batch = i32(batch);
-  at.queries = i32(plan[shape.lengths + 2u * batch]);
-  at.keys = i32(plan[shape.lengths + 2u * batch + 1u]);
+  at.head = i32(shape.first_head + head);
+  at.batch = i32(shape.first_batch + batch);
+  at.queries = i32(plan[shape.lengths + 4u * batch]);
+  at.keys = i32(plan[shape.lengths + 4u * batch + 1u]);
+  at.rows = i32(plan[shape.lengths + 4u * batch + 2u]);
+  at.first = i32(plan[shape.lengths + 4u * batch + 3u]);
   at.base = at.keys - at.queries;
   at.out_start = shape.out_offset + batch * shape.out_batch + head * shape.out_head;
   at.lse_start = shape.lse_offset + batch * shape.lse_batch + head * shape.lse_head;
@@ -3275,10 +3323,10 @@ fn total_of_parts() -> f32 {
 
 // Index space lattice(16): number of coordinates, and the position of coordinate v.
 fn query_size(at: Place) -> i32 {
-  return (at.queries - at.residue + 15) >> 4u;
+  return (at.rows - at.residue + 15) >> 4u;
 }
 fn query_at(at: Place, v: i32) -> i32 {
-  return at.base + at.residue + v * 16;
+  return at.first + at.residue + v * 16;
 }
 
 // Position of coordinate r of a tile; -1 where there is none.
@@ -3292,7 +3340,7 @@ fn query_position(at: Place, tile: i32, r: i32) -> i32 {
 
 // What lse holds for the row of position i, as bits.
 fn lse_before(at: Place, i: i32) -> u32 {
-  return lse[at.lse_start + u32(i - at.base) * shape.lse_row];
+  return lse[at.lse_start + u32(i - at.first) * shape.lse_row];
 }
 
 // Writes the row of position i: sums are the weighted values of some of its columns, total the sum of the weights,
@@ -3307,7 +3355,7 @@ fn store_row(
   column: u32,
   sums_0: vec4<f32>,
 ) {
-  let row = u32(i - at.base);
+  let row = u32(i - at.first);
   let old_is_nan = (before & 0x7fffffffu) > INFINITY_BITS;
   // A sum past the range of f32 is told too.
   let is_nan = poisoned || (bitcast<u32>(total) & INFINITY_BITS) == INFINITY_BITS || old_is_nan;

@@ -24,6 +24,8 @@ struct Shape {
   classes: u32,
   heads: u32,
   lengths: u32,
+  first_head: u32,
+  first_batch: u32,
   key_heads: u32,
   q_offset: u32,
   q_batch: u32,
@@ -41,6 +43,7 @@ struct Shape {
   lse_batch: u32,
   lse_head: u32,
   batch: u32,
+  all_heads: u32,
   nan: u32,
   out_row: u32,
   lse_row: u32,
@@ -102,12 +105,16 @@ var<private> total: array<vec4<f32>, 1>;
 
 // Where a workgroup stands.
 struct Place {
+  // Numbers of the run, whatever part of it is computed.
   batch: i32,
   head: i32,
-  // This batch's own lengths, and the position of its first query row.
+  // This batch's own lengths, and the position of its first query.
   queries: i32,
   keys: i32,
   base: i32,
+  // The query rows to compute: how many, and the position of the first.
+  rows: i32,
+  first: i32,
   // Residue class of the query space, and the tile in it.
   residue: i32,
   tile: u32,
@@ -138,10 +145,12 @@ fn find_place(number: u32) -> Place {
   let batch = line / shape.heads;
   at.split = 0u;
   at.splits = 1u;
-  at.head = i32(head);
-  at.batch = i32(batch);
-  at.queries = i32(plan[shape.lengths + 2u * batch]);
-  at.keys = i32(plan[shape.lengths + 2u * batch + 1u]);
+  at.head = i32(shape.first_head + head);
+  at.batch = i32(shape.first_batch + batch);
+  at.queries = i32(plan[shape.lengths + 4u * batch]);
+  at.keys = i32(plan[shape.lengths + 4u * batch + 1u]);
+  at.rows = i32(plan[shape.lengths + 4u * batch + 2u]);
+  at.first = i32(plan[shape.lengths + 4u * batch + 3u]);
   at.base = at.keys - at.queries;
   let key_head = head / (shape.heads / shape.key_heads);
   at.q_start = shape.q_offset + batch * shape.q_batch + head * shape.q_head;
@@ -217,12 +226,12 @@ struct Span {
 
 // Key tiles of rows.
 fn key_span_0(at: Place, box: Box) -> Span {
-  if (select(-1, min(min(box.hi, (box.hi >> 11u) * 2048 + 2047), at.keys - 1), 0 == floor_div(at.head, i32(shape.heads))) < max((box.lo >> 11u) * 2048, 0)) {
+  if (select(-1, min(min(box.hi, (box.hi >> 11u) * 2048 + 2047), at.keys - 1), 0 == floor_div(at.head, i32(shape.all_heads))) < max((box.lo >> 11u) * 2048, 0)) {
     return Span(0, -1);
   }
   return Span(
     tile_of(max(max((box.lo >> 11u) * 2048, 0), 0), 64),
-    tile_of(min(select(-1, min(min(box.hi, (box.hi >> 11u) * 2048 + 2047), at.keys - 1), 0 == floor_div(at.head, i32(shape.heads))), key_size_0(at) - 1), 64),
+    tile_of(min(select(-1, min(min(box.hi, (box.hi >> 11u) * 2048 + 2047), at.keys - 1), 0 == floor_div(at.head, i32(shape.all_heads))), key_size_0(at) - 1), 64),
   );
 }
 
@@ -234,7 +243,7 @@ fn tile_kind_0(at: Place, box: Box, tile: i32) -> u32 {
   let j_hi = key_at_0(at, end - 1);
   let t0 = (box.lo >> 11u) - (j_hi >> 11u);
   let t1 = (box.hi >> 11u) - (j_lo >> 11u);
-  let t2 = 0 == floor_div(at.head, i32(shape.heads));
+  let t2 = 0 == floor_div(at.head, i32(shape.all_heads));
   if (!(j_lo - box.hi <= 0 && (t0 <= 0 && 0 <= t1) && t2 && t2)) {
     return NO_PAIR;
   }
@@ -274,10 +283,10 @@ fn next_tile(at: Place, box: Box, cursor: ptr<function, Cursor>) -> Tile {
 
 // Index space rows: number of coordinates, and the position of coordinate v.
 fn query_size(at: Place) -> i32 {
-  return at.queries;
+  return at.rows;
 }
 fn query_at(at: Place, v: i32) -> i32 {
-  return at.base + v;
+  return at.first + v;
 }
 
 // Position of coordinate r of a tile; -1 where there is none.
@@ -360,7 +369,7 @@ fn load_queries(at: Place, chunk: u32) {
   let column = 4u * chunk + piece;
   var value = vec4<f32>();
   if (position >= 0) {
-    value = read_quad(q[at.q_start + u32(position - at.base) * shape.q_row + column]);
+    value = read_quad(q[at.q_start + u32(position - at.first) * shape.q_row + column]);
   }
   if (is_bad(value)) {
     value = vec4<f32>();
@@ -485,7 +494,7 @@ fn finish_scores(at: Place, segment: u32, is_partial: bool) {
 
 // branch: i -> j when i div segment == j div segment and i % segment % rate == offset and j % segment % rate == offset
 fn keep(at: Place, segment: u32, i: i32, j: i32) -> bool {
-  let t0 = 0 == floor_div(at.head, i32(shape.heads));
+  let t0 = 0 == floor_div(at.head, i32(shape.all_heads));
   return j <= i && (i >> 11u) == (j >> 11u) && t0 && t0;
 }
 
@@ -622,7 +631,7 @@ fn store_row(
   column: u32,
   sums_0: vec4<f32>,
 ) {
-  let row = u32(i - at.base);
+  let row = u32(i - at.first);
   // A sum past the range of f32 is told too.
   let is_nan = poisoned || (bitcast<u32>(total) & INFINITY_BITS) == INFINITY_BITS;
   let found = total > 0.0;
@@ -666,6 +675,8 @@ struct Shape {
   lengths: u32,
   batch: u32,
   splits: u32,
+  first_head: u32,
+  first_batch: u32,
   key_heads: u32,
   q_offset: u32,
   q_batch: u32,
@@ -676,6 +687,7 @@ struct Shape {
   v_offset: u32,
   v_batch: u32,
   v_head: u32,
+  all_heads: u32,
   four: u32,
   chunk_width: u32,
   row_threads: u32,
@@ -733,12 +745,16 @@ var<private> total: array<vec4<f32>, 1>;
 
 // Where a workgroup stands.
 struct Place {
+  // Numbers of the run, whatever part of it is computed.
   batch: i32,
   head: i32,
-  // This batch's own lengths, and the position of its first query row.
+  // This batch's own lengths, and the position of its first query.
   queries: i32,
   keys: i32,
   base: i32,
+  // The query rows to compute: how many, and the position of the first.
+  rows: i32,
+  first: i32,
   // Residue class of the query space, and the tile in it.
   residue: i32,
   tile: u32,
@@ -767,10 +783,12 @@ fn find_place(number: u32) -> Place {
   let batch = line / shape.heads % shape.batch;
   at.split = line / (shape.heads * shape.batch);
   at.splits = shape.splits;
-  at.head = i32(head);
-  at.batch = i32(batch);
-  at.queries = i32(plan[shape.lengths + 2u * batch]);
-  at.keys = i32(plan[shape.lengths + 2u * batch + 1u]);
+  at.head = i32(shape.first_head + head);
+  at.batch = i32(shape.first_batch + batch);
+  at.queries = i32(plan[shape.lengths + 4u * batch]);
+  at.keys = i32(plan[shape.lengths + 4u * batch + 1u]);
+  at.rows = i32(plan[shape.lengths + 4u * batch + 2u]);
+  at.first = i32(plan[shape.lengths + 4u * batch + 3u]);
   at.base = at.keys - at.queries;
   let key_head = head / (shape.heads / shape.key_heads);
   at.q_start = shape.q_offset + batch * shape.q_batch + head * shape.q_head;
@@ -844,12 +862,12 @@ struct Span {
 
 // Key tiles of rows.
 fn key_span_0(at: Place, box: Box) -> Span {
-  if (select(-1, min(min(box.hi, (box.hi >> 11u) * 2048 + 2047), at.keys - 1), 0 == floor_div(at.head, i32(shape.heads))) < max((box.lo >> 11u) * 2048, 0)) {
+  if (select(-1, min(min(box.hi, (box.hi >> 11u) * 2048 + 2047), at.keys - 1), 0 == floor_div(at.head, i32(shape.all_heads))) < max((box.lo >> 11u) * 2048, 0)) {
     return Span(0, -1);
   }
   return Span(
     tile_of(max(max((box.lo >> 11u) * 2048, 0), 0), 64),
-    tile_of(min(select(-1, min(min(box.hi, (box.hi >> 11u) * 2048 + 2047), at.keys - 1), 0 == floor_div(at.head, i32(shape.heads))), key_size_0(at) - 1), 64),
+    tile_of(min(select(-1, min(min(box.hi, (box.hi >> 11u) * 2048 + 2047), at.keys - 1), 0 == floor_div(at.head, i32(shape.all_heads))), key_size_0(at) - 1), 64),
   );
 }
 
@@ -861,7 +879,7 @@ fn tile_kind_0(at: Place, box: Box, tile: i32) -> u32 {
   let j_hi = key_at_0(at, end - 1);
   let t0 = (box.lo >> 11u) - (j_hi >> 11u);
   let t1 = (box.hi >> 11u) - (j_lo >> 11u);
-  let t2 = 0 == floor_div(at.head, i32(shape.heads));
+  let t2 = 0 == floor_div(at.head, i32(shape.all_heads));
   if (!(j_lo - box.hi <= 0 && (t0 <= 0 && 0 <= t1) && t2 && t2)) {
     return NO_PAIR;
   }
@@ -904,10 +922,10 @@ fn next_tile(at: Place, box: Box, cursor: ptr<function, Cursor>) -> Tile {
 
 // Index space rows: number of coordinates, and the position of coordinate v.
 fn query_size(at: Place) -> i32 {
-  return at.queries;
+  return at.rows;
 }
 fn query_at(at: Place, v: i32) -> i32 {
-  return at.base + v;
+  return at.first + v;
 }
 
 // Position of coordinate r of a tile; -1 where there is none.
@@ -988,7 +1006,7 @@ fn load_queries(at: Place, chunk: u32) {
     let column = 4u * chunk + piece;
     var value = vec4<f32>();
     if (position >= 0) {
-      value = read_quad(q[at.q_start + u32(position - at.base) * shape.q_row + column]);
+      value = read_quad(q[at.q_start + u32(position - at.first) * shape.q_row + column]);
     }
     if (is_bad(value)) {
       value = vec4<f32>();
@@ -1096,7 +1114,7 @@ fn finish_scores(at: Place, segment: u32, is_partial: bool) {
 
 // branch: i -> j when i div segment == j div segment and i % segment % rate == offset and j % segment % rate == offset
 fn keep(at: Place, segment: u32, i: i32, j: i32) -> bool {
-  let t0 = 0 == floor_div(at.head, i32(shape.heads));
+  let t0 = 0 == floor_div(at.head, i32(shape.all_heads));
   return j <= i && (i >> 11u) == (j >> 11u) && t0 && t0;
 }
 
@@ -1232,6 +1250,8 @@ struct Shape {
   classes: u32,
   heads: u32,
   lengths: u32,
+  first_head: u32,
+  first_batch: u32,
   out_offset: u32,
   out_batch: u32,
   out_head: u32,
@@ -1263,12 +1283,16 @@ var<workgroup> totals: array<f32, 8>;
 
 // Where a workgroup stands.
 struct Place {
+  // Numbers of the run, whatever part of it is computed.
   batch: i32,
   head: i32,
-  // This batch's own lengths, and the position of its first query row.
+  // This batch's own lengths, and the position of its first query.
   queries: i32,
   keys: i32,
   base: i32,
+  // The query rows to compute: how many, and the position of the first.
+  rows: i32,
+  first: i32,
   // Residue class of the query space, and the tile in it.
   residue: i32,
   tile: u32,
@@ -1296,10 +1320,12 @@ fn find_place(number: u32) -> Place {
   let batch = line / shape.heads;
   at.split = 0u;
   at.splits = 1u;
-  at.head = i32(head);
-  at.batch = i32(batch);
-  at.queries = i32(plan[shape.lengths + 2u * batch]);
-  at.keys = i32(plan[shape.lengths + 2u * batch + 1u]);
+  at.head = i32(shape.first_head + head);
+  at.batch = i32(shape.first_batch + batch);
+  at.queries = i32(plan[shape.lengths + 4u * batch]);
+  at.keys = i32(plan[shape.lengths + 4u * batch + 1u]);
+  at.rows = i32(plan[shape.lengths + 4u * batch + 2u]);
+  at.first = i32(plan[shape.lengths + 4u * batch + 3u]);
   at.base = at.keys - at.queries;
   at.out_start = shape.out_offset + batch * shape.out_batch + head * shape.out_head;
   at.lse_start = shape.lse_offset + batch * shape.lse_batch + head * shape.lse_head;
@@ -1384,10 +1410,10 @@ fn total_of_parts() -> f32 {
 
 // Index space rows: number of coordinates, and the position of coordinate v.
 fn query_size(at: Place) -> i32 {
-  return at.queries;
+  return at.rows;
 }
 fn query_at(at: Place, v: i32) -> i32 {
-  return at.base + v;
+  return at.first + v;
 }
 
 // Position of coordinate r of a tile; -1 where there is none.
@@ -1410,7 +1436,7 @@ fn store_row(
   column: u32,
   sums_0: vec4<f32>,
 ) {
-  let row = u32(i - at.base);
+  let row = u32(i - at.first);
   // A sum past the range of f32 is told too.
   let is_nan = poisoned || (bitcast<u32>(total) & INFINITY_BITS) == INFINITY_BITS;
   let found = total > 0.0;
@@ -1456,6 +1482,8 @@ struct Shape {
   classes: u32,
   heads: u32,
   lengths: u32,
+  first_head: u32,
+  first_batch: u32,
   key_heads: u32,
   q_offset: u32,
   q_batch: u32,
@@ -1473,6 +1501,7 @@ struct Shape {
   lse_batch: u32,
   lse_head: u32,
   batch: u32,
+  all_heads: u32,
   lse_row: u32,
   nan: u32,
   out_row: u32,
@@ -1534,12 +1563,16 @@ var<private> total: array<vec4<f32>, 1>;
 
 // Where a workgroup stands.
 struct Place {
+  // Numbers of the run, whatever part of it is computed.
   batch: i32,
   head: i32,
-  // This batch's own lengths, and the position of its first query row.
+  // This batch's own lengths, and the position of its first query.
   queries: i32,
   keys: i32,
   base: i32,
+  // The query rows to compute: how many, and the position of the first.
+  rows: i32,
+  first: i32,
   // Residue class of the query space, and the tile in it.
   residue: i32,
   tile: u32,
@@ -1570,10 +1603,12 @@ fn find_place(number: u32) -> Place {
   let batch = line / shape.heads;
   at.split = 0u;
   at.splits = 1u;
-  at.head = i32(head);
-  at.batch = i32(batch);
-  at.queries = i32(plan[shape.lengths + 2u * batch]);
-  at.keys = i32(plan[shape.lengths + 2u * batch + 1u]);
+  at.head = i32(shape.first_head + head);
+  at.batch = i32(shape.first_batch + batch);
+  at.queries = i32(plan[shape.lengths + 4u * batch]);
+  at.keys = i32(plan[shape.lengths + 4u * batch + 1u]);
+  at.rows = i32(plan[shape.lengths + 4u * batch + 2u]);
+  at.first = i32(plan[shape.lengths + 4u * batch + 3u]);
   at.base = at.keys - at.queries;
   let key_head = head / (shape.heads / shape.key_heads);
   at.q_start = shape.q_offset + batch * shape.q_batch + head * shape.q_head;
@@ -1649,9 +1684,9 @@ struct Span {
 
 // Key tiles of lattice(2).
 fn key_span_0(at: Place, box: Box) -> Span {
-  let t0 = floor_div(at.head, (i32(shape.heads) + 1) >> 1u);
+  let t0 = floor_div(at.head, (i32(shape.all_heads) + 1) >> 1u);
   let t1 = t0 & 1;
-  let t2 = ((at.base + at.residue) & 1) - t0;
+  let t2 = ((at.first + at.residue) & 1) - t0;
   if (((max(select(-1, min(min(box.hi, (box.hi >> 12u) * 4096 + 4095), at.keys - 1), t2 <= 0 && 0 <= t2) + 1 - t1, 0) + 1) >> 1u) - 1 < (max(max((box.lo >> 12u) * 4096, 0) - t1, 0) + 1) >> 1u) {
     return Span(0, -1);
   }
@@ -1663,9 +1698,9 @@ fn key_span_0(at: Place, box: Box) -> Span {
 
 // Key tiles of lattice(4).
 fn key_span_1(at: Place, box: Box) -> Span {
-  let t0 = floor_div(at.head, (i32(shape.heads) + 3) >> 2u);
+  let t0 = floor_div(at.head, (i32(shape.all_heads) + 3) >> 2u);
   let t1 = t0 & 3;
-  let t2 = ((at.base + at.residue) & 3) - t0;
+  let t2 = ((at.first + at.residue) & 3) - t0;
   if (((max(select(-1, min(min(box.hi, (box.hi >> 13u) * 8192 + 8191), at.keys - 1), t2 <= 0 && 0 <= t2) + 1 - t1, 0) + 3) >> 2u) - 1 < (max(max((box.lo >> 13u) * 8192, 0) - t1, 0) + 3) >> 2u) {
     return Span(0, -1);
   }
@@ -1677,9 +1712,9 @@ fn key_span_1(at: Place, box: Box) -> Span {
 
 // Key tiles of lattice(8).
 fn key_span_2(at: Place, box: Box) -> Span {
-  let t0 = floor_div(at.head, (i32(shape.heads) + 7) >> 3u);
+  let t0 = floor_div(at.head, (i32(shape.all_heads) + 7) >> 3u);
   let t1 = t0 & 7;
-  let t2 = ((at.base + at.residue) & 7) - t0;
+  let t2 = ((at.first + at.residue) & 7) - t0;
   if (((max(select(-1, min(min(box.hi, (box.hi >> 14u) * 16384 + 16383), at.keys - 1), t2 <= 0 && 0 <= t2) + 1 - t1, 0) + 7) >> 3u) - 1 < (max(max((box.lo >> 14u) * 16384, 0) - t1, 0) + 7) >> 3u) {
     return Span(0, -1);
   }
@@ -1691,9 +1726,9 @@ fn key_span_2(at: Place, box: Box) -> Span {
 
 // Key tiles of lattice(16).
 fn key_span_3(at: Place, box: Box) -> Span {
-  let t0 = floor_div(at.head, (i32(shape.heads) + 15) >> 4u);
+  let t0 = floor_div(at.head, (i32(shape.all_heads) + 15) >> 4u);
   let t1 = t0 & 15;
-  let t2 = ((at.base + at.residue) & 15) - t0;
+  let t2 = ((at.first + at.residue) & 15) - t0;
   if (((max(select(-1, min(min(box.hi, (box.hi >> 15u) * 32768 + 32767), at.keys - 1), t2 <= 0 && 0 <= t2) + 1 - t1, 0) + 15) >> 4u) - 1 < (max(max((box.lo >> 15u) * 32768, 0) - t1, 0) + 15) >> 4u) {
     return Span(0, -1);
   }
@@ -1728,8 +1763,8 @@ fn tile_kind_0(at: Place, box: Box, tile: i32) -> u32 {
   let j_hi = key_at_0(at, end - 1);
   let t0 = (box.lo >> 12u) - (j_hi >> 12u);
   let t1 = (box.hi >> 12u) - (j_lo >> 12u);
-  let t2 = floor_div(at.head, (i32(shape.heads) + 1) >> 1u);
-  let t3 = ((at.base + at.residue) & 1) - t2;
+  let t2 = floor_div(at.head, (i32(shape.all_heads) + 1) >> 1u);
+  let t3 = ((at.first + at.residue) & 1) - t2;
   let t4 = (t2 & 1) - t2;
   if (!(j_lo - box.hi <= 0 && (t0 <= 0 && 0 <= t1) && (t3 <= 0 && 0 <= t3) && (t4 <= 0 && 0 <= t4))) {
     return NO_PAIR;
@@ -1745,8 +1780,8 @@ fn tile_kind_1(at: Place, box: Box, tile: i32) -> u32 {
   let j_hi = key_at_1(at, end - 1);
   let t0 = (box.lo >> 13u) - (j_hi >> 13u);
   let t1 = (box.hi >> 13u) - (j_lo >> 13u);
-  let t2 = floor_div(at.head, (i32(shape.heads) + 3) >> 2u);
-  let t3 = ((at.base + at.residue) & 3) - t2;
+  let t2 = floor_div(at.head, (i32(shape.all_heads) + 3) >> 2u);
+  let t3 = ((at.first + at.residue) & 3) - t2;
   let t4 = (t2 & 3) - t2;
   if (!(j_lo - box.hi <= 0 && (t0 <= 0 && 0 <= t1) && (t3 <= 0 && 0 <= t3) && (t4 <= 0 && 0 <= t4))) {
     return NO_PAIR;
@@ -1762,8 +1797,8 @@ fn tile_kind_2(at: Place, box: Box, tile: i32) -> u32 {
   let j_hi = key_at_2(at, end - 1);
   let t0 = (box.lo >> 14u) - (j_hi >> 14u);
   let t1 = (box.hi >> 14u) - (j_lo >> 14u);
-  let t2 = floor_div(at.head, (i32(shape.heads) + 7) >> 3u);
-  let t3 = ((at.base + at.residue) & 7) - t2;
+  let t2 = floor_div(at.head, (i32(shape.all_heads) + 7) >> 3u);
+  let t3 = ((at.first + at.residue) & 7) - t2;
   let t4 = (t2 & 7) - t2;
   if (!(j_lo - box.hi <= 0 && (t0 <= 0 && 0 <= t1) && (t3 <= 0 && 0 <= t3) && (t4 <= 0 && 0 <= t4))) {
     return NO_PAIR;
@@ -1779,8 +1814,8 @@ fn tile_kind_3(at: Place, box: Box, tile: i32) -> u32 {
   let j_hi = key_at_3(at, end - 1);
   let t0 = (box.lo >> 15u) - (j_hi >> 15u);
   let t1 = (box.hi >> 15u) - (j_lo >> 15u);
-  let t2 = floor_div(at.head, (i32(shape.heads) + 15) >> 4u);
-  let t3 = ((at.base + at.residue) & 15) - t2;
+  let t2 = floor_div(at.head, (i32(shape.all_heads) + 15) >> 4u);
+  let t3 = ((at.first + at.residue) & 15) - t2;
   let t4 = (t2 & 15) - t2;
   if (!(j_lo - box.hi <= 0 && (t0 <= 0 && 0 <= t1) && (t3 <= 0 && 0 <= t3) && (t4 <= 0 && 0 <= t4))) {
     return NO_PAIR;
@@ -1839,10 +1874,10 @@ fn next_tile(at: Place, box: Box, cursor: ptr<function, Cursor>) -> Tile {
 
 // Index space lattice(16): number of coordinates, and the position of coordinate v.
 fn query_size(at: Place) -> i32 {
-  return (at.queries - at.residue + 15) >> 4u;
+  return (at.rows - at.residue + 15) >> 4u;
 }
 fn query_at(at: Place, v: i32) -> i32 {
-  return at.base + at.residue + v * 16;
+  return at.first + at.residue + v * 16;
 }
 
 // Position of coordinate r of a tile; -1 where there is none.
@@ -1856,10 +1891,10 @@ fn query_position(at: Place, tile: i32, r: i32) -> i32 {
 
 // Index space lattice(2): number of coordinates, and the position of coordinate v.
 fn key_size_0(at: Place) -> i32 {
-  return (max(at.keys - (floor_div(at.head, (i32(shape.heads) + 1) >> 1u) & 1), 0) + 1) >> 1u;
+  return (max(at.keys - (floor_div(at.head, (i32(shape.all_heads) + 1) >> 1u) & 1), 0) + 1) >> 1u;
 }
 fn key_at_0(at: Place, v: i32) -> i32 {
-  return (floor_div(at.head, (i32(shape.heads) + 1) >> 1u) & 1) + v * 2;
+  return (floor_div(at.head, (i32(shape.all_heads) + 1) >> 1u) & 1) + v * 2;
 }
 
 // Position of coordinate r of a tile; -1 where there is none.
@@ -1873,10 +1908,10 @@ fn key_position_0(at: Place, tile: i32, r: i32) -> i32 {
 
 // Index space lattice(4): number of coordinates, and the position of coordinate v.
 fn key_size_1(at: Place) -> i32 {
-  return (max(at.keys - (floor_div(at.head, (i32(shape.heads) + 3) >> 2u) & 3), 0) + 3) >> 2u;
+  return (max(at.keys - (floor_div(at.head, (i32(shape.all_heads) + 3) >> 2u) & 3), 0) + 3) >> 2u;
 }
 fn key_at_1(at: Place, v: i32) -> i32 {
-  return (floor_div(at.head, (i32(shape.heads) + 3) >> 2u) & 3) + v * 4;
+  return (floor_div(at.head, (i32(shape.all_heads) + 3) >> 2u) & 3) + v * 4;
 }
 
 // Position of coordinate r of a tile; -1 where there is none.
@@ -1890,10 +1925,10 @@ fn key_position_1(at: Place, tile: i32, r: i32) -> i32 {
 
 // Index space lattice(8): number of coordinates, and the position of coordinate v.
 fn key_size_2(at: Place) -> i32 {
-  return (max(at.keys - (floor_div(at.head, (i32(shape.heads) + 7) >> 3u) & 7), 0) + 7) >> 3u;
+  return (max(at.keys - (floor_div(at.head, (i32(shape.all_heads) + 7) >> 3u) & 7), 0) + 7) >> 3u;
 }
 fn key_at_2(at: Place, v: i32) -> i32 {
-  return (floor_div(at.head, (i32(shape.heads) + 7) >> 3u) & 7) + v * 8;
+  return (floor_div(at.head, (i32(shape.all_heads) + 7) >> 3u) & 7) + v * 8;
 }
 
 // Position of coordinate r of a tile; -1 where there is none.
@@ -1907,10 +1942,10 @@ fn key_position_2(at: Place, tile: i32, r: i32) -> i32 {
 
 // Index space lattice(16): number of coordinates, and the position of coordinate v.
 fn key_size_3(at: Place) -> i32 {
-  return (max(at.keys - (floor_div(at.head, (i32(shape.heads) + 15) >> 4u) & 15), 0) + 15) >> 4u;
+  return (max(at.keys - (floor_div(at.head, (i32(shape.all_heads) + 15) >> 4u) & 15), 0) + 15) >> 4u;
 }
 fn key_at_3(at: Place, v: i32) -> i32 {
-  return (floor_div(at.head, (i32(shape.heads) + 15) >> 4u) & 15) + v * 16;
+  return (floor_div(at.head, (i32(shape.all_heads) + 15) >> 4u) & 15) + v * 16;
 }
 
 // Position of coordinate r of a tile; -1 where there is none.
@@ -1990,7 +2025,7 @@ fn load_queries(at: Place, chunk: u32) {
   let column = 4u * chunk + piece;
   var value = vec4<f32>();
   if (position >= 0) {
-    value = read_quad(q[at.q_start + u32(position - at.base) * shape.q_row + column]);
+    value = read_quad(q[at.q_start + u32(position - at.first) * shape.q_row + column]);
   }
   if (is_bad(value)) {
     value = vec4<f32>();
@@ -2115,25 +2150,25 @@ fn finish_scores(at: Place, segment: u32, is_partial: bool) {
 
 // branch: i -> j when i div segment == j div segment and i % segment % rate == offset and j % segment % rate == offset
 fn keep_0(at: Place, i: i32, j: i32) -> bool {
-  let t0 = floor_div(at.head, (i32(shape.heads) + 1) >> 1u);
+  let t0 = floor_div(at.head, (i32(shape.all_heads) + 1) >> 1u);
   return j <= i && (i >> 12u) == (j >> 12u) && (i & 1) == t0 && (j & 1) == t0;
 }
 
 // branch: i -> j when i div segment == j div segment and i % segment % rate == offset and j % segment % rate == offset
 fn keep_1(at: Place, i: i32, j: i32) -> bool {
-  let t0 = floor_div(at.head, (i32(shape.heads) + 3) >> 2u);
+  let t0 = floor_div(at.head, (i32(shape.all_heads) + 3) >> 2u);
   return j <= i && (i >> 13u) == (j >> 13u) && (i & 3) == t0 && (j & 3) == t0;
 }
 
 // branch: i -> j when i div segment == j div segment and i % segment % rate == offset and j % segment % rate == offset
 fn keep_2(at: Place, i: i32, j: i32) -> bool {
-  let t0 = floor_div(at.head, (i32(shape.heads) + 7) >> 3u);
+  let t0 = floor_div(at.head, (i32(shape.all_heads) + 7) >> 3u);
   return j <= i && (i >> 14u) == (j >> 14u) && (i & 7) == t0 && (j & 7) == t0;
 }
 
 // branch: i -> j when i div segment == j div segment and i % segment % rate == offset and j % segment % rate == offset
 fn keep_3(at: Place, i: i32, j: i32) -> bool {
-  let t0 = floor_div(at.head, (i32(shape.heads) + 15) >> 4u);
+  let t0 = floor_div(at.head, (i32(shape.all_heads) + 15) >> 4u);
   return j <= i && (i >> 15u) == (j >> 15u) && (i & 15) == t0 && (j & 15) == t0;
 }
 
@@ -2262,7 +2297,7 @@ fn clear_flags() {
 
 // What lse holds for the row of position i, as bits.
 fn lse_before(at: Place, i: i32) -> u32 {
-  return lse[at.lse_start + u32(i - at.base) * shape.lse_row];
+  return lse[at.lse_start + u32(i - at.first) * shape.lse_row];
 }
 
 // Divides by the sums of weights and writes the tile's rows.
@@ -2316,7 +2351,7 @@ fn store_row(
   column: u32,
   sums_0: vec4<f32>,
 ) {
-  let row = u32(i - at.base);
+  let row = u32(i - at.first);
   let old_is_nan = (before & 0x7fffffffu) > INFINITY_BITS;
   // A sum past the range of f32 is told too.
   let is_nan = poisoned || (bitcast<u32>(total) & INFINITY_BITS) == INFINITY_BITS || old_is_nan;
@@ -2377,6 +2412,8 @@ struct Shape {
   lengths: u32,
   batch: u32,
   splits: u32,
+  first_head: u32,
+  first_batch: u32,
   key_heads: u32,
   q_offset: u32,
   q_batch: u32,
@@ -2387,6 +2424,7 @@ struct Shape {
   v_offset: u32,
   v_batch: u32,
   v_head: u32,
+  all_heads: u32,
   four: u32,
   chunk_width: u32,
   row_threads: u32,
@@ -2444,12 +2482,16 @@ var<private> total: array<vec4<f32>, 1>;
 
 // Where a workgroup stands.
 struct Place {
+  // Numbers of the run, whatever part of it is computed.
   batch: i32,
   head: i32,
-  // This batch's own lengths, and the position of its first query row.
+  // This batch's own lengths, and the position of its first query.
   queries: i32,
   keys: i32,
   base: i32,
+  // The query rows to compute: how many, and the position of the first.
+  rows: i32,
+  first: i32,
   // Residue class of the query space, and the tile in it.
   residue: i32,
   tile: u32,
@@ -2478,10 +2520,12 @@ fn find_place(number: u32) -> Place {
   let batch = line / shape.heads % shape.batch;
   at.split = line / (shape.heads * shape.batch);
   at.splits = shape.splits;
-  at.head = i32(head);
-  at.batch = i32(batch);
-  at.queries = i32(plan[shape.lengths + 2u * batch]);
-  at.keys = i32(plan[shape.lengths + 2u * batch + 1u]);
+  at.head = i32(shape.first_head + head);
+  at.batch = i32(shape.first_batch + batch);
+  at.queries = i32(plan[shape.lengths + 4u * batch]);
+  at.keys = i32(plan[shape.lengths + 4u * batch + 1u]);
+  at.rows = i32(plan[shape.lengths + 4u * batch + 2u]);
+  at.first = i32(plan[shape.lengths + 4u * batch + 3u]);
   at.base = at.keys - at.queries;
   let key_head = head / (shape.heads / shape.key_heads);
   at.q_start = shape.q_offset + batch * shape.q_batch + head * shape.q_head;
@@ -2555,9 +2599,9 @@ struct Span {
 
 // Key tiles of lattice(2).
 fn key_span_0(at: Place, box: Box) -> Span {
-  let t0 = floor_div(at.head, (i32(shape.heads) + 1) >> 1u);
+  let t0 = floor_div(at.head, (i32(shape.all_heads) + 1) >> 1u);
   let t1 = t0 & 1;
-  let t2 = ((at.base + at.residue) & 1) - t0;
+  let t2 = ((at.first + at.residue) & 1) - t0;
   if (((max(select(-1, min(min(box.hi, (box.hi >> 12u) * 4096 + 4095), at.keys - 1), t2 <= 0 && 0 <= t2) + 1 - t1, 0) + 1) >> 1u) - 1 < (max(max((box.lo >> 12u) * 4096, 0) - t1, 0) + 1) >> 1u) {
     return Span(0, -1);
   }
@@ -2569,9 +2613,9 @@ fn key_span_0(at: Place, box: Box) -> Span {
 
 // Key tiles of lattice(4).
 fn key_span_1(at: Place, box: Box) -> Span {
-  let t0 = floor_div(at.head, (i32(shape.heads) + 3) >> 2u);
+  let t0 = floor_div(at.head, (i32(shape.all_heads) + 3) >> 2u);
   let t1 = t0 & 3;
-  let t2 = ((at.base + at.residue) & 3) - t0;
+  let t2 = ((at.first + at.residue) & 3) - t0;
   if (((max(select(-1, min(min(box.hi, (box.hi >> 13u) * 8192 + 8191), at.keys - 1), t2 <= 0 && 0 <= t2) + 1 - t1, 0) + 3) >> 2u) - 1 < (max(max((box.lo >> 13u) * 8192, 0) - t1, 0) + 3) >> 2u) {
     return Span(0, -1);
   }
@@ -2583,9 +2627,9 @@ fn key_span_1(at: Place, box: Box) -> Span {
 
 // Key tiles of lattice(8).
 fn key_span_2(at: Place, box: Box) -> Span {
-  let t0 = floor_div(at.head, (i32(shape.heads) + 7) >> 3u);
+  let t0 = floor_div(at.head, (i32(shape.all_heads) + 7) >> 3u);
   let t1 = t0 & 7;
-  let t2 = ((at.base + at.residue) & 7) - t0;
+  let t2 = ((at.first + at.residue) & 7) - t0;
   if (((max(select(-1, min(min(box.hi, (box.hi >> 14u) * 16384 + 16383), at.keys - 1), t2 <= 0 && 0 <= t2) + 1 - t1, 0) + 7) >> 3u) - 1 < (max(max((box.lo >> 14u) * 16384, 0) - t1, 0) + 7) >> 3u) {
     return Span(0, -1);
   }
@@ -2597,9 +2641,9 @@ fn key_span_2(at: Place, box: Box) -> Span {
 
 // Key tiles of lattice(16).
 fn key_span_3(at: Place, box: Box) -> Span {
-  let t0 = floor_div(at.head, (i32(shape.heads) + 15) >> 4u);
+  let t0 = floor_div(at.head, (i32(shape.all_heads) + 15) >> 4u);
   let t1 = t0 & 15;
-  let t2 = ((at.base + at.residue) & 15) - t0;
+  let t2 = ((at.first + at.residue) & 15) - t0;
   if (((max(select(-1, min(min(box.hi, (box.hi >> 15u) * 32768 + 32767), at.keys - 1), t2 <= 0 && 0 <= t2) + 1 - t1, 0) + 15) >> 4u) - 1 < (max(max((box.lo >> 15u) * 32768, 0) - t1, 0) + 15) >> 4u) {
     return Span(0, -1);
   }
@@ -2634,8 +2678,8 @@ fn tile_kind_0(at: Place, box: Box, tile: i32) -> u32 {
   let j_hi = key_at_0(at, end - 1);
   let t0 = (box.lo >> 12u) - (j_hi >> 12u);
   let t1 = (box.hi >> 12u) - (j_lo >> 12u);
-  let t2 = floor_div(at.head, (i32(shape.heads) + 1) >> 1u);
-  let t3 = ((at.base + at.residue) & 1) - t2;
+  let t2 = floor_div(at.head, (i32(shape.all_heads) + 1) >> 1u);
+  let t3 = ((at.first + at.residue) & 1) - t2;
   let t4 = (t2 & 1) - t2;
   if (!(j_lo - box.hi <= 0 && (t0 <= 0 && 0 <= t1) && (t3 <= 0 && 0 <= t3) && (t4 <= 0 && 0 <= t4))) {
     return NO_PAIR;
@@ -2651,8 +2695,8 @@ fn tile_kind_1(at: Place, box: Box, tile: i32) -> u32 {
   let j_hi = key_at_1(at, end - 1);
   let t0 = (box.lo >> 13u) - (j_hi >> 13u);
   let t1 = (box.hi >> 13u) - (j_lo >> 13u);
-  let t2 = floor_div(at.head, (i32(shape.heads) + 3) >> 2u);
-  let t3 = ((at.base + at.residue) & 3) - t2;
+  let t2 = floor_div(at.head, (i32(shape.all_heads) + 3) >> 2u);
+  let t3 = ((at.first + at.residue) & 3) - t2;
   let t4 = (t2 & 3) - t2;
   if (!(j_lo - box.hi <= 0 && (t0 <= 0 && 0 <= t1) && (t3 <= 0 && 0 <= t3) && (t4 <= 0 && 0 <= t4))) {
     return NO_PAIR;
@@ -2668,8 +2712,8 @@ fn tile_kind_2(at: Place, box: Box, tile: i32) -> u32 {
   let j_hi = key_at_2(at, end - 1);
   let t0 = (box.lo >> 14u) - (j_hi >> 14u);
   let t1 = (box.hi >> 14u) - (j_lo >> 14u);
-  let t2 = floor_div(at.head, (i32(shape.heads) + 7) >> 3u);
-  let t3 = ((at.base + at.residue) & 7) - t2;
+  let t2 = floor_div(at.head, (i32(shape.all_heads) + 7) >> 3u);
+  let t3 = ((at.first + at.residue) & 7) - t2;
   let t4 = (t2 & 7) - t2;
   if (!(j_lo - box.hi <= 0 && (t0 <= 0 && 0 <= t1) && (t3 <= 0 && 0 <= t3) && (t4 <= 0 && 0 <= t4))) {
     return NO_PAIR;
@@ -2685,8 +2729,8 @@ fn tile_kind_3(at: Place, box: Box, tile: i32) -> u32 {
   let j_hi = key_at_3(at, end - 1);
   let t0 = (box.lo >> 15u) - (j_hi >> 15u);
   let t1 = (box.hi >> 15u) - (j_lo >> 15u);
-  let t2 = floor_div(at.head, (i32(shape.heads) + 15) >> 4u);
-  let t3 = ((at.base + at.residue) & 15) - t2;
+  let t2 = floor_div(at.head, (i32(shape.all_heads) + 15) >> 4u);
+  let t3 = ((at.first + at.residue) & 15) - t2;
   let t4 = (t2 & 15) - t2;
   if (!(j_lo - box.hi <= 0 && (t0 <= 0 && 0 <= t1) && (t3 <= 0 && 0 <= t3) && (t4 <= 0 && 0 <= t4))) {
     return NO_PAIR;
@@ -2748,10 +2792,10 @@ fn next_tile(at: Place, box: Box, cursor: ptr<function, Cursor>) -> Tile {
 
 // Index space lattice(16): number of coordinates, and the position of coordinate v.
 fn query_size(at: Place) -> i32 {
-  return (at.queries - at.residue + 15) >> 4u;
+  return (at.rows - at.residue + 15) >> 4u;
 }
 fn query_at(at: Place, v: i32) -> i32 {
-  return at.base + at.residue + v * 16;
+  return at.first + at.residue + v * 16;
 }
 
 // Position of coordinate r of a tile; -1 where there is none.
@@ -2765,10 +2809,10 @@ fn query_position(at: Place, tile: i32, r: i32) -> i32 {
 
 // Index space lattice(2): number of coordinates, and the position of coordinate v.
 fn key_size_0(at: Place) -> i32 {
-  return (max(at.keys - (floor_div(at.head, (i32(shape.heads) + 1) >> 1u) & 1), 0) + 1) >> 1u;
+  return (max(at.keys - (floor_div(at.head, (i32(shape.all_heads) + 1) >> 1u) & 1), 0) + 1) >> 1u;
 }
 fn key_at_0(at: Place, v: i32) -> i32 {
-  return (floor_div(at.head, (i32(shape.heads) + 1) >> 1u) & 1) + v * 2;
+  return (floor_div(at.head, (i32(shape.all_heads) + 1) >> 1u) & 1) + v * 2;
 }
 
 // Position of coordinate r of a tile; -1 where there is none.
@@ -2782,10 +2826,10 @@ fn key_position_0(at: Place, tile: i32, r: i32) -> i32 {
 
 // Index space lattice(4): number of coordinates, and the position of coordinate v.
 fn key_size_1(at: Place) -> i32 {
-  return (max(at.keys - (floor_div(at.head, (i32(shape.heads) + 3) >> 2u) & 3), 0) + 3) >> 2u;
+  return (max(at.keys - (floor_div(at.head, (i32(shape.all_heads) + 3) >> 2u) & 3), 0) + 3) >> 2u;
 }
 fn key_at_1(at: Place, v: i32) -> i32 {
-  return (floor_div(at.head, (i32(shape.heads) + 3) >> 2u) & 3) + v * 4;
+  return (floor_div(at.head, (i32(shape.all_heads) + 3) >> 2u) & 3) + v * 4;
 }
 
 // Position of coordinate r of a tile; -1 where there is none.
@@ -2799,10 +2843,10 @@ fn key_position_1(at: Place, tile: i32, r: i32) -> i32 {
 
 // Index space lattice(8): number of coordinates, and the position of coordinate v.
 fn key_size_2(at: Place) -> i32 {
-  return (max(at.keys - (floor_div(at.head, (i32(shape.heads) + 7) >> 3u) & 7), 0) + 7) >> 3u;
+  return (max(at.keys - (floor_div(at.head, (i32(shape.all_heads) + 7) >> 3u) & 7), 0) + 7) >> 3u;
 }
 fn key_at_2(at: Place, v: i32) -> i32 {
-  return (floor_div(at.head, (i32(shape.heads) + 7) >> 3u) & 7) + v * 8;
+  return (floor_div(at.head, (i32(shape.all_heads) + 7) >> 3u) & 7) + v * 8;
 }
 
 // Position of coordinate r of a tile; -1 where there is none.
@@ -2816,10 +2860,10 @@ fn key_position_2(at: Place, tile: i32, r: i32) -> i32 {
 
 // Index space lattice(16): number of coordinates, and the position of coordinate v.
 fn key_size_3(at: Place) -> i32 {
-  return (max(at.keys - (floor_div(at.head, (i32(shape.heads) + 15) >> 4u) & 15), 0) + 15) >> 4u;
+  return (max(at.keys - (floor_div(at.head, (i32(shape.all_heads) + 15) >> 4u) & 15), 0) + 15) >> 4u;
 }
 fn key_at_3(at: Place, v: i32) -> i32 {
-  return (floor_div(at.head, (i32(shape.heads) + 15) >> 4u) & 15) + v * 16;
+  return (floor_div(at.head, (i32(shape.all_heads) + 15) >> 4u) & 15) + v * 16;
 }
 
 // Position of coordinate r of a tile; -1 where there is none.
@@ -2897,7 +2941,7 @@ fn load_queries(at: Place, chunk: u32) {
     let column = 4u * chunk + piece;
     var value = vec4<f32>();
     if (position >= 0) {
-      value = read_quad(q[at.q_start + u32(position - at.base) * shape.q_row + column]);
+      value = read_quad(q[at.q_start + u32(position - at.first) * shape.q_row + column]);
     }
     if (is_bad(value)) {
       value = vec4<f32>();
@@ -3005,25 +3049,25 @@ fn finish_scores(at: Place, segment: u32, is_partial: bool) {
 
 // branch: i -> j when i div segment == j div segment and i % segment % rate == offset and j % segment % rate == offset
 fn keep_0(at: Place, i: i32, j: i32) -> bool {
-  let t0 = floor_div(at.head, (i32(shape.heads) + 1) >> 1u);
+  let t0 = floor_div(at.head, (i32(shape.all_heads) + 1) >> 1u);
   return j <= i && (i >> 12u) == (j >> 12u) && (i & 1) == t0 && (j & 1) == t0;
 }
 
 // branch: i -> j when i div segment == j div segment and i % segment % rate == offset and j % segment % rate == offset
 fn keep_1(at: Place, i: i32, j: i32) -> bool {
-  let t0 = floor_div(at.head, (i32(shape.heads) + 3) >> 2u);
+  let t0 = floor_div(at.head, (i32(shape.all_heads) + 3) >> 2u);
   return j <= i && (i >> 13u) == (j >> 13u) && (i & 3) == t0 && (j & 3) == t0;
 }
 
 // branch: i -> j when i div segment == j div segment and i % segment % rate == offset and j % segment % rate == offset
 fn keep_2(at: Place, i: i32, j: i32) -> bool {
-  let t0 = floor_div(at.head, (i32(shape.heads) + 7) >> 3u);
+  let t0 = floor_div(at.head, (i32(shape.all_heads) + 7) >> 3u);
   return j <= i && (i >> 14u) == (j >> 14u) && (i & 7) == t0 && (j & 7) == t0;
 }
 
 // branch: i -> j when i div segment == j div segment and i % segment % rate == offset and j % segment % rate == offset
 fn keep_3(at: Place, i: i32, j: i32) -> bool {
-  let t0 = floor_div(at.head, (i32(shape.heads) + 15) >> 4u);
+  let t0 = floor_div(at.head, (i32(shape.all_heads) + 15) >> 4u);
   return j <= i && (i >> 15u) == (j >> 15u) && (i & 15) == t0 && (j & 15) == t0;
 }
 
@@ -3177,6 +3221,8 @@ struct Shape {
   classes: u32,
   heads: u32,
   lengths: u32,
+  first_head: u32,
+  first_batch: u32,
   out_offset: u32,
   out_batch: u32,
   out_head: u32,
@@ -3208,12 +3254,16 @@ var<workgroup> totals: array<f32, 8>;
 
 // Where a workgroup stands.
 struct Place {
+  // Numbers of the run, whatever part of it is computed.
   batch: i32,
   head: i32,
-  // This batch's own lengths, and the position of its first query row.
+  // This batch's own lengths, and the position of its first query.
   queries: i32,
   keys: i32,
   base: i32,
+  // The query rows to compute: how many, and the position of the first.
+  rows: i32,
+  first: i32,
   // Residue class of the query space, and the tile in it.
   residue: i32,
   tile: u32,
@@ -3241,10 +3291,12 @@ fn find_place(number: u32) -> Place {
   let batch = line / shape.heads;
   at.split = 0u;
   at.splits = 1u;
-  at.head = i32(head);
-  at.batch = i32(batch);
-  at.queries = i32(plan[shape.lengths + 2u * batch]);
-  at.keys = i32(plan[shape.lengths + 2u * batch + 1u]);
+  at.head = i32(shape.first_head + head);
+  at.batch = i32(shape.first_batch + batch);
+  at.queries = i32(plan[shape.lengths + 4u * batch]);
+  at.keys = i32(plan[shape.lengths + 4u * batch + 1u]);
+  at.rows = i32(plan[shape.lengths + 4u * batch + 2u]);
+  at.first = i32(plan[shape.lengths + 4u * batch + 3u]);
   at.base = at.keys - at.queries;
   at.out_start = shape.out_offset + batch * shape.out_batch + head * shape.out_head;
   at.lse_start = shape.lse_offset + batch * shape.lse_batch + head * shape.lse_head;
@@ -3331,10 +3383,10 @@ fn total_of_parts() -> f32 {
 
 // Index space lattice(16): number of coordinates, and the position of coordinate v.
 fn query_size(at: Place) -> i32 {
-  return (at.queries - at.residue + 15) >> 4u;
+  return (at.rows - at.residue + 15) >> 4u;
 }
 fn query_at(at: Place, v: i32) -> i32 {
-  return at.base + at.residue + v * 16;
+  return at.first + at.residue + v * 16;
 }
 
 // Position of coordinate r of a tile; -1 where there is none.
@@ -3348,7 +3400,7 @@ fn query_position(at: Place, tile: i32, r: i32) -> i32 {
 
 // What lse holds for the row of position i, as bits.
 fn lse_before(at: Place, i: i32) -> u32 {
-  return lse[at.lse_start + u32(i - at.base) * shape.lse_row];
+  return lse[at.lse_start + u32(i - at.first) * shape.lse_row];
 }
 
 // Writes the row of position i: sums are the weighted values of some of its columns, total the sum of the weights,
@@ -3363,7 +3415,7 @@ fn store_row(
   column: u32,
   sums_0: vec4<f32>,
 ) {
-  let row = u32(i - at.base);
+  let row = u32(i - at.first);
   let old_is_nan = (before & 0x7fffffffu) > INFINITY_BITS;
   // A sum past the range of f32 is told too.
   let is_nan = poisoned || (bitcast<u32>(total) & INFINITY_BITS) == INFINITY_BITS || old_is_nan;

@@ -24,6 +24,8 @@ struct Shape {
   classes: u32,
   heads: u32,
   lengths: u32,
+  first_head: u32,
+  first_batch: u32,
   key_heads: u32,
   q_offset: u32,
   q_batch: u32,
@@ -103,12 +105,16 @@ var<private> total: array<vec4<f32>, 1>;
 
 // Where a workgroup stands.
 struct Place {
+  // Numbers of the run, whatever part of it is computed.
   batch: i32,
   head: i32,
-  // This batch's own lengths, and the position of its first query row.
+  // This batch's own lengths, and the position of its first query.
   queries: i32,
   keys: i32,
   base: i32,
+  // The query rows to compute: how many, and the position of the first.
+  rows: i32,
+  first: i32,
   // Residue class of the query space, and the tile in it.
   residue: i32,
   tile: u32,
@@ -139,10 +145,12 @@ fn find_place(number: u32) -> Place {
   let batch = line / shape.heads;
   at.split = 0u;
   at.splits = 1u;
-  at.head = i32(head);
-  at.batch = i32(batch);
-  at.queries = i32(plan[shape.lengths + 2u * batch]);
-  at.keys = i32(plan[shape.lengths + 2u * batch + 1u]);
+  at.head = i32(shape.first_head + head);
+  at.batch = i32(shape.first_batch + batch);
+  at.queries = i32(plan[shape.lengths + 4u * batch]);
+  at.keys = i32(plan[shape.lengths + 4u * batch + 1u]);
+  at.rows = i32(plan[shape.lengths + 4u * batch + 2u]);
+  at.first = i32(plan[shape.lengths + 4u * batch + 3u]);
   at.base = at.keys - at.queries;
   let key_head = head / (shape.heads / shape.key_heads);
   at.q_start = shape.q_offset + batch * shape.q_batch + head * shape.q_head;
@@ -272,10 +280,10 @@ fn next_tile(at: Place, box: Box, cursor: ptr<function, Cursor>) -> Tile {
 
 // Index space rows: number of coordinates, and the position of coordinate v.
 fn query_size(at: Place) -> i32 {
-  return at.queries;
+  return at.rows;
 }
 fn query_at(at: Place, v: i32) -> i32 {
-  return at.base + v;
+  return at.first + v;
 }
 
 // Position of coordinate r of a tile; -1 where there is none.
@@ -358,7 +366,7 @@ fn load_queries(at: Place, chunk: u32) {
   let column = 4u * chunk + piece;
   var value = vec4<f32>();
   if (position >= 0) {
-    value = read_quad(q[at.q_start + u32(position - at.base) * shape.q_row + column]);
+    value = read_quad(q[at.q_start + u32(position - at.first) * shape.q_row + column]);
   }
   if (is_bad(value)) {
     value = vec4<f32>();
@@ -619,7 +627,7 @@ fn store_row(
   column: u32,
   sums_0: vec4<f32>,
 ) {
-  let row = u32(i - at.base);
+  let row = u32(i - at.first);
   // A sum past the range of f32 is told too.
   let is_nan = poisoned || (bitcast<u32>(total) & INFINITY_BITS) == INFINITY_BITS;
   let found = total > 0.0;
@@ -658,6 +666,8 @@ struct Shape {
   lengths: u32,
   batch: u32,
   splits: u32,
+  first_head: u32,
+  first_batch: u32,
   key_heads: u32,
   q_offset: u32,
   q_batch: u32,
@@ -726,12 +736,16 @@ var<private> total: array<vec4<f32>, 1>;
 
 // Where a workgroup stands.
 struct Place {
+  // Numbers of the run, whatever part of it is computed.
   batch: i32,
   head: i32,
-  // This batch's own lengths, and the position of its first query row.
+  // This batch's own lengths, and the position of its first query.
   queries: i32,
   keys: i32,
   base: i32,
+  // The query rows to compute: how many, and the position of the first.
+  rows: i32,
+  first: i32,
   // Residue class of the query space, and the tile in it.
   residue: i32,
   tile: u32,
@@ -760,10 +774,12 @@ fn find_place(number: u32) -> Place {
   let batch = line / shape.heads % shape.batch;
   at.split = line / (shape.heads * shape.batch);
   at.splits = shape.splits;
-  at.head = i32(head);
-  at.batch = i32(batch);
-  at.queries = i32(plan[shape.lengths + 2u * batch]);
-  at.keys = i32(plan[shape.lengths + 2u * batch + 1u]);
+  at.head = i32(shape.first_head + head);
+  at.batch = i32(shape.first_batch + batch);
+  at.queries = i32(plan[shape.lengths + 4u * batch]);
+  at.keys = i32(plan[shape.lengths + 4u * batch + 1u]);
+  at.rows = i32(plan[shape.lengths + 4u * batch + 2u]);
+  at.first = i32(plan[shape.lengths + 4u * batch + 3u]);
   at.base = at.keys - at.queries;
   let key_head = head / (shape.heads / shape.key_heads);
   at.q_start = shape.q_offset + batch * shape.q_batch + head * shape.q_head;
@@ -894,10 +910,10 @@ fn next_tile(at: Place, box: Box, cursor: ptr<function, Cursor>) -> Tile {
 
 // Index space rows: number of coordinates, and the position of coordinate v.
 fn query_size(at: Place) -> i32 {
-  return at.queries;
+  return at.rows;
 }
 fn query_at(at: Place, v: i32) -> i32 {
-  return at.base + v;
+  return at.first + v;
 }
 
 // Position of coordinate r of a tile; -1 where there is none.
@@ -978,7 +994,7 @@ fn load_queries(at: Place, chunk: u32) {
     let column = 4u * chunk + piece;
     var value = vec4<f32>();
     if (position >= 0) {
-      value = read_quad(q[at.q_start + u32(position - at.base) * shape.q_row + column]);
+      value = read_quad(q[at.q_start + u32(position - at.first) * shape.q_row + column]);
     }
     if (is_bad(value)) {
       value = vec4<f32>();
@@ -1216,6 +1232,8 @@ struct Shape {
   classes: u32,
   heads: u32,
   lengths: u32,
+  first_head: u32,
+  first_batch: u32,
   out_offset: u32,
   out_batch: u32,
   out_head: u32,
@@ -1247,12 +1265,16 @@ var<workgroup> totals: array<f32, 8>;
 
 // Where a workgroup stands.
 struct Place {
+  // Numbers of the run, whatever part of it is computed.
   batch: i32,
   head: i32,
-  // This batch's own lengths, and the position of its first query row.
+  // This batch's own lengths, and the position of its first query.
   queries: i32,
   keys: i32,
   base: i32,
+  // The query rows to compute: how many, and the position of the first.
+  rows: i32,
+  first: i32,
   // Residue class of the query space, and the tile in it.
   residue: i32,
   tile: u32,
@@ -1280,10 +1302,12 @@ fn find_place(number: u32) -> Place {
   let batch = line / shape.heads;
   at.split = 0u;
   at.splits = 1u;
-  at.head = i32(head);
-  at.batch = i32(batch);
-  at.queries = i32(plan[shape.lengths + 2u * batch]);
-  at.keys = i32(plan[shape.lengths + 2u * batch + 1u]);
+  at.head = i32(shape.first_head + head);
+  at.batch = i32(shape.first_batch + batch);
+  at.queries = i32(plan[shape.lengths + 4u * batch]);
+  at.keys = i32(plan[shape.lengths + 4u * batch + 1u]);
+  at.rows = i32(plan[shape.lengths + 4u * batch + 2u]);
+  at.first = i32(plan[shape.lengths + 4u * batch + 3u]);
   at.base = at.keys - at.queries;
   at.out_start = shape.out_offset + batch * shape.out_batch + head * shape.out_head;
   at.lse_start = shape.lse_offset + batch * shape.lse_batch + head * shape.lse_head;
@@ -1368,10 +1392,10 @@ fn total_of_parts() -> f32 {
 
 // Index space rows: number of coordinates, and the position of coordinate v.
 fn query_size(at: Place) -> i32 {
-  return at.queries;
+  return at.rows;
 }
 fn query_at(at: Place, v: i32) -> i32 {
-  return at.base + v;
+  return at.first + v;
 }
 
 // Position of coordinate r of a tile; -1 where there is none.
@@ -1394,7 +1418,7 @@ fn store_row(
   column: u32,
   sums_0: vec4<f32>,
 ) {
-  let row = u32(i - at.base);
+  let row = u32(i - at.first);
   // A sum past the range of f32 is told too.
   let is_nan = poisoned || (bitcast<u32>(total) & INFINITY_BITS) == INFINITY_BITS;
   let found = total > 0.0;
@@ -1437,6 +1461,8 @@ struct Shape {
   classes: u32,
   heads: u32,
   lengths: u32,
+  first_head: u32,
+  first_batch: u32,
   key_heads: u32,
   q_offset: u32,
   q_batch: u32,
@@ -1516,12 +1542,16 @@ var<private> total: array<vec4<f32>, 1>;
 
 // Where a workgroup stands.
 struct Place {
+  // Numbers of the run, whatever part of it is computed.
   batch: i32,
   head: i32,
-  // This batch's own lengths, and the position of its first query row.
+  // This batch's own lengths, and the position of its first query.
   queries: i32,
   keys: i32,
   base: i32,
+  // The query rows to compute: how many, and the position of the first.
+  rows: i32,
+  first: i32,
   // Residue class of the query space, and the tile in it.
   residue: i32,
   tile: u32,
@@ -1552,10 +1582,12 @@ fn find_place(number: u32) -> Place {
   let batch = line / shape.heads;
   at.split = 0u;
   at.splits = 1u;
-  at.head = i32(head);
-  at.batch = i32(batch);
-  at.queries = i32(plan[shape.lengths + 2u * batch]);
-  at.keys = i32(plan[shape.lengths + 2u * batch + 1u]);
+  at.head = i32(shape.first_head + head);
+  at.batch = i32(shape.first_batch + batch);
+  at.queries = i32(plan[shape.lengths + 4u * batch]);
+  at.keys = i32(plan[shape.lengths + 4u * batch + 1u]);
+  at.rows = i32(plan[shape.lengths + 4u * batch + 2u]);
+  at.first = i32(plan[shape.lengths + 4u * batch + 3u]);
   at.base = at.keys - at.queries;
   let key_head = head / (shape.heads / shape.key_heads);
   at.q_start = shape.q_offset + batch * shape.q_batch + head * shape.q_head;
@@ -1631,7 +1663,7 @@ struct Span {
 
 // Key tiles of lattice(stride).
 fn key_span_0(at: Place, box: Box) -> Span {
-  let t0 = floor_mod(at.base + at.residue, shape.param_stride);
+  let t0 = floor_mod(at.first + at.residue, shape.param_stride);
   let t1 = shape.param_stride - 1;
   if (floor_div(max(min(box.hi, at.keys - 1) + 1 - t0, 0) + t1, shape.param_stride) - 1 < floor_div(max(0 - t0, 0) + t1, shape.param_stride)) {
     return Span(0, -1);
@@ -1689,10 +1721,10 @@ fn next_tile(at: Place, box: Box, cursor: ptr<function, Cursor>) -> Tile {
 
 // Index space lattice(stride): number of coordinates, and the position of coordinate v.
 fn query_size(at: Place) -> i32 {
-  return floor_div(at.queries - at.residue + (shape.param_stride - 1), shape.param_stride);
+  return floor_div(at.rows - at.residue + (shape.param_stride - 1), shape.param_stride);
 }
 fn query_at(at: Place, v: i32) -> i32 {
-  return at.base + at.residue + v * shape.param_stride;
+  return at.first + at.residue + v * shape.param_stride;
 }
 
 // Position of coordinate r of a tile; -1 where there is none.
@@ -1706,10 +1738,10 @@ fn query_position(at: Place, tile: i32, r: i32) -> i32 {
 
 // Index space lattice(stride): number of coordinates, and the position of coordinate v.
 fn key_size_0(at: Place) -> i32 {
-  return floor_div(max(at.keys - floor_mod(at.base + at.residue, shape.param_stride), 0) + (shape.param_stride - 1), shape.param_stride);
+  return floor_div(max(at.keys - floor_mod(at.first + at.residue, shape.param_stride), 0) + (shape.param_stride - 1), shape.param_stride);
 }
 fn key_at_0(at: Place, v: i32) -> i32 {
-  return floor_mod(at.base + at.residue, shape.param_stride) + v * shape.param_stride;
+  return floor_mod(at.first + at.residue, shape.param_stride) + v * shape.param_stride;
 }
 
 // Position of coordinate r of a tile; -1 where there is none.
@@ -1775,7 +1807,7 @@ fn load_queries(at: Place, chunk: u32) {
   let column = 4u * chunk + piece;
   var value = vec4<f32>();
   if (position >= 0) {
-    value = read_quad(q[at.q_start + u32(position - at.base) * shape.q_row + column]);
+    value = read_quad(q[at.q_start + u32(position - at.first) * shape.q_row + column]);
   }
   if (is_bad(value)) {
     value = vec4<f32>();
@@ -2011,7 +2043,7 @@ fn clear_flags() {
 
 // What lse holds for the row of position i, as bits.
 fn lse_before(at: Place, i: i32) -> u32 {
-  return lse[at.lse_start + u32(i - at.base) * shape.lse_row];
+  return lse[at.lse_start + u32(i - at.first) * shape.lse_row];
 }
 
 // Divides by the sums of weights and writes the tile's rows.
@@ -2065,7 +2097,7 @@ fn store_row(
   column: u32,
   sums_0: vec4<f32>,
 ) {
-  let row = u32(i - at.base);
+  let row = u32(i - at.first);
   let old_is_nan = (before & 0x7fffffffu) > INFINITY_BITS;
   // A sum past the range of f32 is told too.
   let is_nan = poisoned || (bitcast<u32>(total) & INFINITY_BITS) == INFINITY_BITS || old_is_nan;
@@ -2129,6 +2161,8 @@ struct Shape {
   lengths: u32,
   batch: u32,
   splits: u32,
+  first_head: u32,
+  first_batch: u32,
   key_heads: u32,
   q_offset: u32,
   q_batch: u32,
@@ -2197,12 +2231,16 @@ var<private> total: array<vec4<f32>, 1>;
 
 // Where a workgroup stands.
 struct Place {
+  // Numbers of the run, whatever part of it is computed.
   batch: i32,
   head: i32,
-  // This batch's own lengths, and the position of its first query row.
+  // This batch's own lengths, and the position of its first query.
   queries: i32,
   keys: i32,
   base: i32,
+  // The query rows to compute: how many, and the position of the first.
+  rows: i32,
+  first: i32,
   // Residue class of the query space, and the tile in it.
   residue: i32,
   tile: u32,
@@ -2231,10 +2269,12 @@ fn find_place(number: u32) -> Place {
   let batch = line / shape.heads % shape.batch;
   at.split = line / (shape.heads * shape.batch);
   at.splits = shape.splits;
-  at.head = i32(head);
-  at.batch = i32(batch);
-  at.queries = i32(plan[shape.lengths + 2u * batch]);
-  at.keys = i32(plan[shape.lengths + 2u * batch + 1u]);
+  at.head = i32(shape.first_head + head);
+  at.batch = i32(shape.first_batch + batch);
+  at.queries = i32(plan[shape.lengths + 4u * batch]);
+  at.keys = i32(plan[shape.lengths + 4u * batch + 1u]);
+  at.rows = i32(plan[shape.lengths + 4u * batch + 2u]);
+  at.first = i32(plan[shape.lengths + 4u * batch + 3u]);
   at.base = at.keys - at.queries;
   let key_head = head / (shape.heads / shape.key_heads);
   at.q_start = shape.q_offset + batch * shape.q_batch + head * shape.q_head;
@@ -2308,7 +2348,7 @@ struct Span {
 
 // Key tiles of lattice(stride).
 fn key_span_0(at: Place, box: Box) -> Span {
-  let t0 = floor_mod(at.base + at.residue, shape.param_stride);
+  let t0 = floor_mod(at.first + at.residue, shape.param_stride);
   let t1 = shape.param_stride - 1;
   if (floor_div(max(min(box.hi, at.keys - 1) + 1 - t0, 0) + t1, shape.param_stride) - 1 < floor_div(max(0 - t0, 0) + t1, shape.param_stride)) {
     return Span(0, -1);
@@ -2369,10 +2409,10 @@ fn next_tile(at: Place, box: Box, cursor: ptr<function, Cursor>) -> Tile {
 
 // Index space lattice(stride): number of coordinates, and the position of coordinate v.
 fn query_size(at: Place) -> i32 {
-  return floor_div(at.queries - at.residue + (shape.param_stride - 1), shape.param_stride);
+  return floor_div(at.rows - at.residue + (shape.param_stride - 1), shape.param_stride);
 }
 fn query_at(at: Place, v: i32) -> i32 {
-  return at.base + at.residue + v * shape.param_stride;
+  return at.first + at.residue + v * shape.param_stride;
 }
 
 // Position of coordinate r of a tile; -1 where there is none.
@@ -2386,10 +2426,10 @@ fn query_position(at: Place, tile: i32, r: i32) -> i32 {
 
 // Index space lattice(stride): number of coordinates, and the position of coordinate v.
 fn key_size_0(at: Place) -> i32 {
-  return floor_div(max(at.keys - floor_mod(at.base + at.residue, shape.param_stride), 0) + (shape.param_stride - 1), shape.param_stride);
+  return floor_div(max(at.keys - floor_mod(at.first + at.residue, shape.param_stride), 0) + (shape.param_stride - 1), shape.param_stride);
 }
 fn key_at_0(at: Place, v: i32) -> i32 {
-  return floor_mod(at.base + at.residue, shape.param_stride) + v * shape.param_stride;
+  return floor_mod(at.first + at.residue, shape.param_stride) + v * shape.param_stride;
 }
 
 // Position of coordinate r of a tile; -1 where there is none.
@@ -2453,7 +2493,7 @@ fn load_queries(at: Place, chunk: u32) {
     let column = 4u * chunk + piece;
     var value = vec4<f32>();
     if (position >= 0) {
-      value = read_quad(q[at.q_start + u32(position - at.base) * shape.q_row + column]);
+      value = read_quad(q[at.q_start + u32(position - at.first) * shape.q_row + column]);
     }
     if (is_bad(value)) {
       value = vec4<f32>();
@@ -2703,6 +2743,8 @@ struct Shape {
   classes: u32,
   heads: u32,
   lengths: u32,
+  first_head: u32,
+  first_batch: u32,
   out_offset: u32,
   out_batch: u32,
   out_head: u32,
@@ -2735,12 +2777,16 @@ var<workgroup> totals: array<f32, 8>;
 
 // Where a workgroup stands.
 struct Place {
+  // Numbers of the run, whatever part of it is computed.
   batch: i32,
   head: i32,
-  // This batch's own lengths, and the position of its first query row.
+  // This batch's own lengths, and the position of its first query.
   queries: i32,
   keys: i32,
   base: i32,
+  // The query rows to compute: how many, and the position of the first.
+  rows: i32,
+  first: i32,
   // Residue class of the query space, and the tile in it.
   residue: i32,
   tile: u32,
@@ -2768,10 +2814,12 @@ fn find_place(number: u32) -> Place {
   let batch = line / shape.heads;
   at.split = 0u;
   at.splits = 1u;
-  at.head = i32(head);
-  at.batch = i32(batch);
-  at.queries = i32(plan[shape.lengths + 2u * batch]);
-  at.keys = i32(plan[shape.lengths + 2u * batch + 1u]);
+  at.head = i32(shape.first_head + head);
+  at.batch = i32(shape.first_batch + batch);
+  at.queries = i32(plan[shape.lengths + 4u * batch]);
+  at.keys = i32(plan[shape.lengths + 4u * batch + 1u]);
+  at.rows = i32(plan[shape.lengths + 4u * batch + 2u]);
+  at.first = i32(plan[shape.lengths + 4u * batch + 3u]);
   at.base = at.keys - at.queries;
   at.out_start = shape.out_offset + batch * shape.out_batch + head * shape.out_head;
   at.lse_start = shape.lse_offset + batch * shape.lse_batch + head * shape.lse_head;
@@ -2858,10 +2906,10 @@ fn total_of_parts() -> f32 {
 
 // Index space lattice(stride): number of coordinates, and the position of coordinate v.
 fn query_size(at: Place) -> i32 {
-  return floor_div(at.queries - at.residue + (shape.param_stride - 1), shape.param_stride);
+  return floor_div(at.rows - at.residue + (shape.param_stride - 1), shape.param_stride);
 }
 fn query_at(at: Place, v: i32) -> i32 {
-  return at.base + at.residue + v * shape.param_stride;
+  return at.first + at.residue + v * shape.param_stride;
 }
 
 // Position of coordinate r of a tile; -1 where there is none.
@@ -2875,7 +2923,7 @@ fn query_position(at: Place, tile: i32, r: i32) -> i32 {
 
 // What lse holds for the row of position i, as bits.
 fn lse_before(at: Place, i: i32) -> u32 {
-  return lse[at.lse_start + u32(i - at.base) * shape.lse_row];
+  return lse[at.lse_start + u32(i - at.first) * shape.lse_row];
 }
 
 // Writes the row of position i: sums are the weighted values of some of its columns, total the sum of the weights,
@@ -2890,7 +2938,7 @@ fn store_row(
   column: u32,
   sums_0: vec4<f32>,
 ) {
-  let row = u32(i - at.base);
+  let row = u32(i - at.first);
   let old_is_nan = (before & 0x7fffffffu) > INFINITY_BITS;
   // A sum past the range of f32 is told too.
   let is_nan = poisoned || (bitcast<u32>(total) & INFINITY_BITS) == INFINITY_BITS || old_is_nan;

@@ -131,7 +131,7 @@ test('broken files: tensors, programs, text that is no UTF-8', async (t) => {
   const file = scratch(t);
   writeFileSync(file('cut.safetensors'), Buffer.from([255, 0, 0, 0, 0, 0, 0, 0, 123]));
   writeFileSync(file('latin1.attn'), Buffer.from([0x70, 0xe4, 0x0a]));
-  writeFileSync(file('cut.json'), '{"format":"attnc-program","version":2,"shared":[],"program":{}}');
+  writeFileSync(file('cut.json'), '{"format":"attnc-program","version":3,"shared":[],"program":{}}');
   writeFileSync(file('later.json'), '{"format":"attnc-program","version":3}');
   const broken: readonly [string[], RegExp][] = [
     [['run', longformer, '--input', file('cut.safetensors')], /header is 255 bytes long, the file 9/],

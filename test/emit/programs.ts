@@ -9,7 +9,7 @@ export function programFor(pattern: Pattern, dim = 16, valueDim = dim): Program 
   const schedules = candidateSchedules(pattern);
   return {
     format: 'attnc-program',
-    version: 2,
+    version: 3,
     name: pattern.name,
     doc: undefined,
     dim,
@@ -22,6 +22,7 @@ export function programFor(pattern: Pattern, dim = 16, valueDim = dim): Program 
     schedules,
     variants: emitVariants(schedules, { dim, valueDim, pattern }, 'auto'),
     preludes: PRELUDES,
+    windows: false,
     maxLength: 2 ** 20,
   };
 }

@@ -1,6 +1,7 @@
 // Every way to divide a matrix kernel's work that the emitter knows, on this device's matrices, against the oracle.
 
 import { emitVariants } from '../../compiler/emit/index.js';
+import { targetOf } from '../../compiler/emit/variant.js';
 import { MATRIX_CHOICES, emitMatrixVariants } from '../../compiler/emit/matrix-variant.js';
 import type { MatrixTiling, MatrixUnit } from '../../compiler/emit/matrix-layout.js';
 import type { StorageType, Variant } from '../../compiler/ir/program.js';
@@ -80,10 +81,9 @@ for (const { tiling, cases, output = 'f32' } of WAYS) {
     matrixTest(`${name}: ${JSON.stringify(tiling)}, out ${output}`, async (t) => {
       const found = caseOf(name);
       const { pattern } = found;
-      const { inputs, parameters, score, mix, grid, align } = pattern;
       const whole = programFor(pattern, DIM, VALUE_DIM);
       const sizes = { dim: DIM, valueDim: VALUE_DIM };
-      const target = { ...sizes, inputs, parameters, score, mix, axes: grid?.length ?? 0, align };
+      const target = targetOf({ ...sizes, pattern });
       const portable = emitVariants(whole.schedules, { ...sizes, pattern }, 'portable');
       // The last schedule that has tiles is the one with lists, classes or a grid.
       const variants = whole.schedules

@@ -125,7 +125,7 @@ export function handProgram(options: HandOptions = {}): Program {
   };
   return {
     format: 'attnc-program',
-    version: 2,
+    version: 3,
     name: pattern.name,
     doc: undefined,
     dim,
@@ -153,6 +153,7 @@ export function handProgram(options: HandOptions = {}): Program {
     ],
     variants: [variant],
     preludes: PRELUDES,
+    windows: false,
     maxLength: options.maxLength ?? 2 ** 24,
   };
 }
@@ -181,8 +182,8 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
   let head = n / shape.tiles % shape.heads;
   let batch = n / shape.tiles / shape.heads;
   if (batch >= shape.batch) { return; }
-  let queries = plan[shape.lengths + 2u * batch];
-  let keys = plan[shape.lengths + 2u * batch + 1u];
+  let queries = plan[shape.lengths + 4u * batch];
+  let keys = plan[shape.lengths + 4u * batch + 1u];
   if (row >= queries) { return; }
   let i = ${options.align === 'start' ? 'i32(row)' : 'i32(row + keys - queries)'};
   let key_head = head / (shape.heads / shape.key_heads);
