@@ -23,6 +23,13 @@ export interface TensorBinding {
   readonly strides?: { readonly batch: number; readonly head: number; readonly row: number };
 }
 
+/** A tensor in several buffers: consecutive rows of every batch and head, piece by piece. */
+export interface TensorPieces {
+  readonly pieces: readonly TensorBinding[];
+}
+
+export type LentTensor = TensorBinding | TensorPieces;
+
 /** A table that is on the device already: 4 bytes an element (i32, f32; bool as 0 or 1), row-major, dense. */
 export interface TableBinding {
   readonly buffer: GPUBuffer;
@@ -62,6 +69,16 @@ export interface Bindings extends Settings {
   readonly out: TensorBinding;
   /** [batch, heads, queries]; a temporary one is made if not given. */
   readonly lse?: TensorBinding | undefined;
+}
+
+/** Bindings whose tensors may be longer than one binding can be, or lie in several buffers. */
+export interface LongBindings extends Settings {
+  readonly q: LentTensor;
+  readonly k: LentTensor;
+  readonly v: LentTensor;
+  readonly out: LentTensor;
+  /** As in `Bindings`. */
+  readonly lse?: LentTensor | undefined;
 }
 
 /** Tensors on the host: q [batch, heads, queries, dim], k and v [batch, key_heads, keys, dim]. */

@@ -1,32 +1,26 @@
-import type { Kernel, StorageType, StorageTypes } from '../compiler/ir/program.js';
+import type { StorageType, StorageTypes } from '../compiler/ir/program.js';
 import { Arena } from './arena.js';
+import { assemble, bindGroup, tablesOf, type Tables } from './assemble.js';
 import { bind, type Bound } from './bind.js';
-import type { Bindings, TensorBinding } from './bindings.js';
+import type { Bindings, LongBindings } from './bindings.js';
 import { tilingLabel } from './choose-tiling.js';
 import { usageError } from './errors.js';
-import { USAGE } from './gpu-flags.js';
 import {
   ONLY_STEP,
   pickVariant,
   planLaunches,
   type Choice,
   type ChooseOptions,
-  type Launch,
   type Picked,
   type Step,
 } from './launches.js';
-import {
-  bindingOf,
-  checkOverlap,
-  checkShape,
-  placeTensor,
-  type Placement,
-  type TensorName,
-} from './place.js';
+import { neededKeys } from './parts/needed.js';
+import type { NeededKeys } from './parts/bands.js';
+import { lentShapes, stepsOf, type RunStep } from './parts/steps.js';
+import { lentShape } from './parts/views.js';
+import { checkShape } from './place.js';
 import { pipelineOf, type Prepared } from './prepare.js';
-import { granuleOf, storageOf } from './storage.js';
-import { uniformWords, type UniformValues } from './uniforms.js';
-import { planWords, tableWords, type TableWords } from './words.js';
+import { storageOf } from './storage.js';
 
 /** Recorded dispatches, and the temporary buffers that they read. */
 export interface Encoded {
@@ -48,6 +42,8 @@ export interface EncodeStats {
   readonly kernels: readonly string[];
   readonly workgroups: number;
   readonly splits: number;
+  /** Bands of query rows times windows of keys; 1 where everything could be bound at once. */
+  readonly steps: number;
   /** Buffers made by this call, until `release`. */
   readonly temporaryBuffers: number;
   readonly temporaryBytes: number;
@@ -62,17 +58,40 @@ export interface EncodeStats {
  *
  * All that the kernels read besides q, k, v is written when its buffers are made, so nothing has to be ordered with
  * the app's own writes to the queue. Out and lse are overwritten in all rows up to each batch's length.
+ *
+ * Tensors past one binding, or in several buffers, are bound piece by piece: for programs compiled with `windows`.
  */
 export function encode(
   target: GPUCommandEncoder | GPUComputePassEncoder,
   prepared: Prepared,
-  bindings: Bindings,
+  bindings: LongBindings,
   options: ChooseOptions = {},
 ): Encoded {
-  const shapes = { q: bindings.q.shape, k: bindings.k.shape, v: bindings.v.shape };
-  const bound = bind(prepared.program, shapes, bindings);
-  const picked = pickVariant(prepared, bound, { ...storageOf(bindings), tensors: bindings }, options);
-  return encodeBound(target, prepared, bindings, bound, planPicked(picked, bound, options));
+  const bound = bind(prepared.program, lentShapes(bindings), bindings);
+  const arena = new Arena(prepared.device);
+  try {
+    const { shape } = bound.binding;
+    checkShape(
+      'out',
+      [shape.batch, shape.heads, bound.binding.queries, bound.binding.valueDim],
+      lentShape('out', bindings.out),
+    );
+    const needed = (): NeededKeys => neededKeys(bound);
+    const steps = stepsOf(prepared.device, bound, bindings, arena, options, needed);
+    const first = steps[0];
+    const storage = { ...storageOf(first.bindings), tensors: first.bindings };
+    return encodeSteps(
+      target,
+      prepared,
+      steps,
+      pickVariant(prepared, first.bound, storage, options),
+      options,
+      arena,
+    );
+  } catch (error) {
+    arena.release();
+    throw error;
+  }
 }
 
 /** What was picked, planned. */
@@ -105,121 +124,97 @@ export function encodeBound(
   bound: Bound,
   plan: Timed<PickedChoice>,
 ): Encoded {
-  const choice = plan.value;
-  const types = storageOf(bindings);
   const arena = new Arena(prepared.device);
   try {
-    const work = assemble(prepared, bindings, bound, choice, arena);
-    if (work) record(target, prepared, choice.launches, types, work);
+    const tables = tablesOf(bound, arena);
+    const types = storageOf(bindings);
+    const recorded = recordStep(prepared, bindings, bound, plan.value, types, tables, arena);
+    play(target, prepared, tables, recorded);
+    return { release: () => arena.release(), stats: statsOf([plan], types, arena) };
   } catch (error) {
     arena.release();
     throw error;
   }
+}
+
+/** All steps of a run, in order. `arena` owns what is made. */
+export function encodeSteps(
+  target: GPUCommandEncoder | GPUComputePassEncoder,
+  prepared: Prepared,
+  steps: readonly RunStep[],
+  picked: Picked,
+  options: ChooseOptions,
+  arena: Arena,
+): Encoded {
+  const types = storageOf(steps[0].bindings);
+  const tables = tablesOf(steps[0].bound, arena);
+  const plans: Timed<PickedChoice>[] = [];
+  const recorded = steps.flatMap(({ bound, bindings, step }) => {
+    const plan = planPicked(picked, bound, options, step);
+    plans.push(plan);
+    return recordStep(prepared, bindings, bound, plan.value, types, tables, arena);
+  });
+  play(target, prepared, tables, recorded);
+  return { release: () => arena.release(), stats: statsOf(plans, types, arena) };
+}
+
+function statsOf(plans: readonly Timed<PickedChoice>[], types: StorageTypes, arena: Arena): EncodeStats {
+  const choices = plans.map((p) => p.value);
+  const [{ variant, schedule, tuned }] = choices;
+  const sum = (of: (choice: PickedChoice) => number): number => choices.reduce((n, c) => n + of(c), 0);
   return {
-    release: () => arena.release(),
-    stats: {
-      family: choice.variant.family,
-      ...types,
-      schedule: choice.schedule.name,
-      tiling: tilingLabel(choice.variant),
-      tuned: choice.tuned,
-      kernels: choice.launches.map((l) => l.kernel.name),
-      workgroups: choice.launches.reduce((sum, l) => sum + l.total, 0),
-      splits: choice.splits,
-      temporaryBuffers: arena.buffers,
-      temporaryBytes: arena.bytes,
-      planSteps: choice.plans.reduce((sum, p) => sum + (p?.steps ?? 0), 0),
-      planMilliseconds: plan.milliseconds,
-    },
+    family: variant.family,
+    ...types,
+    schedule: schedule.name,
+    tiling: tilingLabel(variant),
+    tuned,
+    kernels: [...new Set(choices.flatMap((c) => c.launches.map((l) => l.kernel.name)))],
+    workgroups: sum((c) => c.launches.reduce((n, l) => n + l.total, 0)),
+    splits: choices.reduce((most, c) => Math.max(most, c.splits), 1),
+    steps: plans.length,
+    temporaryBuffers: arena.buffers,
+    temporaryBytes: arena.bytes,
+    planSteps: sum((c) => c.plans.reduce((n, p) => n + (p?.steps ?? 0), 0)),
+    planMilliseconds: plans.reduce((n, p) => n + p.milliseconds, 0),
   };
 }
 
-interface Work {
-  readonly resources: Readonly<Record<string, GPUBufferBinding>>;
-  readonly uniforms: GPUBuffer;
-  /** Bytes between the blocks of two kernels. */
-  readonly uniformStep: number;
-  readonly tables: TableWords;
-}
-
-/** Checks the tensors and makes every buffer that the kernels need; undefined where there is nothing to compute. */
-function assemble(
+/** The dispatches of one step; none where there is nothing to compute. */
+function recordStep(
   prepared: Prepared,
   bindings: Bindings,
   bound: Bound,
   choice: Choice,
-  arena: Arena,
-): Work | undefined {
-  const { device } = prepared;
-  const { shape, queries, valueDim } = bound.binding;
-  checkShape('out', [shape.batch, shape.heads, queries, valueDim], bindings.out.shape);
-  if (bindings.lse) checkShape('lse', [shape.batch, shape.heads, queries], bindings.lse.shape);
-  const rows = shape.batch * shape.heads * queries;
-  const lse = bindings.lse ?? scratchLse(arena, [shape.batch, shape.heads, queries]);
-  const tensors: Record<TensorName, TensorBinding> = { ...bindings, lse };
-  const kernels = choice.launches.map((l) => l.kernel);
-  const placed = {} as Record<TensorName, Placement>;
-  for (const name of ['q', 'k', 'v', 'out', 'lse'] as const) {
-    placed[name] = placeTensor(device, name, tensors[name], granuleOf(kernels, name));
-  }
-  checkOverlap(placed);
-  if (rows === 0) return undefined;
-
-  const tables = tableWords(bound.inputs);
-  const planned = planWords(shape, choice.plans, choice.gathers);
-  const values: UniformValues = { shape, divisions: choice.divisions, placed, tables, plan: planned };
-  const step = device.limits.minUniformBufferOffsetAlignment;
-  const blocks = choice.launches.map((l) => uniformWords(l.kernel, values));
-  const uniformStep = Math.max(step, ...blocks.map((b) => Math.ceil(b.byteLength / step) * step));
-  const uniforms = new Uint32Array((uniformStep / 4) * blocks.length);
-  blocks.forEach((block, n) => uniforms.set(block, (n * uniformStep) / 4));
-
-  // A binding cannot be empty: without keys, k and v are a few zeros that no kernel reads.
-  const nothing = shape.keys.every((n) => n === 0) ? arena.create('nothing', 16, USAGE.storage) : undefined;
-  const bufferOf = (p: Placement): GPUBufferBinding =>
-    p.size === 0 && nothing ? { buffer: nothing } : { buffer: p.buffer, offset: p.offset, size: p.size };
-  const tablesUsage = USAGE.storage | (tables.copies.length > 0 ? USAGE.copyDst : 0);
-  return {
-    tables,
-    uniforms: arena.upload('uniforms', uniforms, USAGE.uniform),
-    uniformStep,
-    resources: {
-      q: bufferOf(placed.q),
-      k: bufferOf(placed.k),
-      v: bufferOf(placed.v),
-      out: bufferOf(placed.out),
-      lse: bufferOf(placed.lse),
-      ...(reads(choice.launches, 'tables') && {
-        tables: { buffer: arena.upload('tables', tables.words, tablesUsage) },
-      }),
-      ...(reads(choice.launches, 'plan') && { plan: { buffer: arena.upload('plan', planned.words) } }),
-      ...(reads(choice.launches, 'parts') && { parts: { buffer: partsBuffer(arena, choice) } }),
-    },
-  };
-}
-
-function record(
-  target: GPUCommandEncoder | GPUComputePassEncoder,
-  prepared: Prepared,
-  launches: readonly Launch[],
   types: StorageTypes,
-  work: Work,
-): void {
-  const recorded = launches.map((l, n): Recorded => {
+  tables: Tables,
+  arena: Arena,
+): readonly Recorded[] {
+  const work = assemble(prepared, bindings, bound, choice, tables, arena);
+  if (!work) return [];
+  return choice.launches.map((l, n): Recorded => {
     const made = pipelineOf(prepared, l.kernel, types);
     const group = bindGroup(prepared.device, l.kernel, made.layout, work, n);
     return { pipeline: made.pipeline, group, workgroups: l.workgroups };
   });
+}
+
+function play(
+  target: GPUCommandEncoder | GPUComputePassEncoder,
+  prepared: Prepared,
+  tables: Tables,
+  recorded: readonly Recorded[],
+): void {
+  const { copies } = tables.words;
   if ('dispatchWorkgroups' in target) {
-    if (work.tables.copies.length > 0) {
+    if (copies.length > 0) {
       const help = 'pass the command encoder instead, or the table as an array';
       throw usageError('a table in a GPU buffer is copied, which a compute pass cannot do', help);
     }
     dispatch(target, recorded);
     return;
   }
-  for (const { from, to } of work.tables.copies) {
-    const buffer = work.resources.tables?.buffer;
+  const buffer = tables.made();
+  for (const { from, to } of copies) {
     if (buffer && from.words > 0)
       target.copyBufferToBuffer(from.buffer, from.offset, buffer, 4 * to, 4 * from.words);
   }
@@ -241,36 +236,4 @@ function dispatch(pass: GPUComputePassEncoder, recorded: readonly Recorded[]): v
     pass.setBindGroup(0, group);
     pass.dispatchWorkgroups(...workgroups);
   }
-}
-
-function bindGroup(
-  device: GPUDevice,
-  kernel: Kernel,
-  layout: GPUBindGroupLayout,
-  work: Work,
-  n: number,
-): GPUBindGroup {
-  const entries = kernel.bindings.map((b): GPUBindGroupEntry => {
-    if (b.name === 'shape') {
-      const size = Math.max(16, Math.ceil(kernel.uniforms.length / 4) * 16);
-      return { binding: b.binding, resource: { buffer: work.uniforms, offset: n * work.uniformStep, size } };
-    }
-    return { binding: b.binding, resource: work.resources[b.name] };
-  });
-  return device.createBindGroup({ label: `attnc ${kernel.name}`, layout, entries });
-}
-
-function reads(launches: readonly Launch[], name: 'tables' | 'plan' | 'parts'): boolean {
-  return launches.some((l) => bindingOf(l.kernel.bindings, name) !== undefined);
-}
-
-function scratchLse(arena: Arena, shape: readonly number[]): TensorBinding {
-  const bytes = 4 * shape.reduce((a, b) => a * b, 1);
-  return { buffer: arena.create('lse', bytes, USAGE.storage), shape };
-}
-
-/** Partial results of decoding and of long rows of gathers, of one pass at a time: for each part and row the sums of values, and statistics. */
-function partsBuffer(arena: Arena, choice: Choice): GPUBuffer {
-  const bytes = Math.max(16, ...choice.divisions.map((d) => d?.bytes ?? 0), choice.gatherBytes);
-  return arena.create('parts', bytes, USAGE.storage);
 }

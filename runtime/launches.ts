@@ -67,6 +67,8 @@ export interface ChooseOptions {
   readonly tuned?: TunedChoices | undefined;
   /** Divide the keys of every pass among workgroups (decoding kernels), or don't; by default where it pays. */
   readonly decode?: boolean | undefined;
+  /** Most bytes of a tensor to bind at once; what the device allows if not given or more. Not less than a few rows. */
+  readonly bindingBytes?: number | undefined;
   /** Run patterns that nothing bounds, by testing every pair, past `PAIR_BUDGET` too. */
   readonly allowDense?: boolean | undefined;
 }

@@ -1,6 +1,15 @@
 // Buffers of an app's own, in any layout and storage type, lent to `encode`.
 
-import { encode, prepare, type Bindings, type Program, type TensorBinding } from '../../runtime/index.js';
+import {
+  encode,
+  prepare,
+  type Bindings,
+  type ChooseOptions,
+  type Encoded,
+  type EncodeStats,
+  type Program,
+  type TensorBinding,
+} from '../../runtime/index.js';
 import type { StorageType } from '../../compiler/ir/program.js';
 import { bytesOf, bytesPerElement, fromBytes, toFloat32, zeros, type Tensor } from '../../runtime/tensor.js';
 
@@ -109,6 +118,7 @@ export interface LendOptions {
   readonly settings?: Partial<Bindings>;
   /** Elements of each buffer. */
   readonly room?: number;
+  readonly choose?: ChooseOptions;
 }
 
 /** Bits that are NaN in each type. */
@@ -123,8 +133,9 @@ export async function encoded(
   program: Program,
   tensors: { readonly q: FloatTensor; readonly k: FloatTensor; readonly v: FloatTensor },
   options: LendOptions = {},
-): Promise<{ out: Float32Array; lse: Float32Array }> {
+): Promise<{ out: Float32Array; lse: Float32Array; stats: EncodeStats }> {
   const { layout = LAYOUTS['batch, head, row'], into = 'encoder', settings = {}, room = 1 << 14 } = options;
+  const { choose } = options;
   const { q, k, v } = tensors;
   const outType = options.out ?? 'f32';
   const outShape = [q.shape[0], q.shape[1], q.shape[2], v.shape[3]];
@@ -163,16 +174,16 @@ export async function encoded(
   const prepared = await prepare(device, program, { inputs: [q.dtype], outputs: [outType] });
   const encoder = device.createCommandEncoder();
   device.pushErrorScope('validation');
-  let release: () => void;
+  let made: Encoded;
   if (into === 'encoder') {
-    release = encode(encoder, prepared, bindings).release;
+    made = encode(encoder, prepared, bindings, choose);
   } else {
     const pass = encoder.beginComputePass();
-    release = encode(pass, prepared, bindings).release;
+    made = encode(pass, prepared, bindings, choose);
     pass.end();
   }
   device.queue.submit([encoder.finish()]);
-  release();
+  made.release();
   const error = await device.popErrorScope();
   if (error) throw new Error(error.message);
   const dense = async (name: 'out' | 'lse', t: TensorBinding | undefined): Promise<Float32Array> => {
@@ -184,7 +195,11 @@ export async function encoded(
     });
     return made;
   };
-  const results = { out: await dense('out', bindings.out), lse: await dense('lse', bindings.lse) };
+  const results = {
+    out: await dense('out', bindings.out),
+    lse: await dense('lse', bindings.lse),
+    stats: made.stats,
+  };
   for (const name of ['q', 'k', 'v', 'out', 'lse'] as const) bindings[name]?.buffer.destroy();
   return results;
 }

@@ -1,0 +1,66 @@
+// Runs in parts of tensors that are on the device: every sample with bindings of a few kilobytes, against the oracle.
+
+import test from 'ava';
+import { compilePattern } from '../../compiler/compile.js';
+import { openDevice, type OpenedDevice } from '../../runtime/node/index.js';
+import { compare, reference } from '../../runtime/reference/index.js';
+import { lowerSample, settingsFor, sizesFor, type ProblemShape } from '../differential/problems.js';
+import { FULL } from '../differential/settings.js';
+import { makeTensors } from '../gpu/tensors.js';
+import { encoded, LAYOUTS } from '../runtime/lend.js';
+import { LENGTHS, SAMPLES } from '../shapes.js';
+
+let opened: OpenedDevice;
+test.before(async () => {
+  opened = await openDevice({ limits: 'offered' });
+});
+test.after.always(() => opened?.close());
+
+const DIM = 16;
+/** Of a row of f32 of this size: so many rows with the slack for alignment. */
+const bytesFor = (rows: number): number => 4 * DIM * rows + 256;
+
+for (const [number, sample] of SAMPLES.entries()) {
+  test.serial(`${sample.pattern} in bands and windows`, async (t) => {
+    const [setting] = sample.settings;
+    const pattern = lowerSample(sample, setting.set);
+    const program = compilePattern(pattern, { dim: DIM, valueDim: DIM, windows: true });
+    const own = setting.lengths !== LENGTHS;
+    const sizes = own
+      ? sizesFor(sample, setting).slice(0, 2)
+      : ([
+          [200, 200],
+          [100, 150],
+        ] as const);
+    const heads = sample.heads < 4 ? 2 : sample.heads;
+    for (const [n, [queries, keys]] of sizes.entries()) {
+      const shape: ProblemShape = {
+        batch: n === 0 ? 1 : 2,
+        heads,
+        keyHeads: number % 2 === 0 ? heads : heads / 2,
+        queries,
+        keys,
+      };
+      const tensors = {
+        ...makeTensors(shape, DIM, DIM, 'plain', 5),
+        ...settingsFor(sample, pattern, setting.set, shape, 2),
+      };
+      const expected = reference(pattern, tensors);
+      for (const most of FULL ? [7, 64, 90] : [[90, 37][n % 2]]) {
+        const rows = Math.min(most, Math.ceil(keys / 2));
+        const layout = LAYOUTS[number % 3 === 0 ? 'batch, row, head' : 'batch, head, row'];
+        const bindingBytes = bytesFor(rows * (number % 3 === 0 ? heads : 1));
+        const { q, k, v, ...settings } = tensors;
+        const got = await encoded(
+          opened.device,
+          program,
+          { q, k, v },
+          { layout, settings, choose: { bindingBytes }, room: 1 << 16 },
+        );
+        const report = compare(got, expected);
+        t.true(got.stats.steps > 1, `${got.stats.steps} steps`);
+        t.true(report.pass, `${JSON.stringify(shape)}, ${rows} rows: ${JSON.stringify(report)}`);
+      }
+    }
+  });
+}
