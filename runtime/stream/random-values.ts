@@ -1,0 +1,127 @@
+import type { StorageType } from '../../compiler/ir/program.js';
+import { bf16FromNumber, f16FromNumber } from '../half.js';
+import {
+  firstKey,
+  foldWords,
+  GOLDEN,
+  HASH_WGSL,
+  secondKey,
+  streamKeys,
+  type StreamKeys,
+} from './row-hash.js';
+
+/**
+ * The numbers of `--random`: each value of q, k and v is a function of (seed, tensor, batch, head, row, column) alone.
+ * With K₁ and K₂ the row's words and c the column,
+ *
+ *     x = mix(K₁ + c·G) of one round, + K₂, of another round        a word, as good as random
+ *     n = (b₀ + b₁ − b₂ − b₃) / 4 of its bytes, towards 0            −127 … 127, nearly normal
+ *     value = n / 64                                                 |value| < 2, mean 0, deviation 0.575
+ *
+ * f32, f16 and bf16 all hold n/64 exactly, so that the type only says how the same numbers are stored.
+ */
+
+/** A tensor's head. Streams of different batches and heads are different ones. */
+export function valueStream(seed: number, tensor: string, batch: number, head: number): StreamKeys {
+  const name = foldWords(...[...tensor].map((c) => c.codePointAt(0)!));
+  return streamKeys(seed >>> 0, Math.floor(seed / 2 ** 32) >>> 0, name, batch, head);
+}
+
+/** n of column `col`: the value times 64. */
+export function valueAt(first: number, second: number, col: number): number {
+  let x = first + Math.imul(col, GOLDEN);
+  x = Math.imul(x ^ (x >>> 16), 0x7feb352d) + second;
+  x = Math.imul(x ^ (x >>> 15), 0x846ca68b);
+  x ^= x >>> 16;
+  return (((x & 255) + ((x >>> 8) & 255) - ((x >>> 16) & 255) - (x >>> 24)) / 4) | 0;
+}
+
+/** Writes rows lo … hi − 1 of a stream, each of `dim` values. */
+export function writeValues(
+  keys: StreamKeys,
+  dtype: StorageType,
+  lo: number,
+  hi: number,
+  dim: number,
+  into: Uint8Array,
+): void {
+  const words = wordsOf(dtype, into);
+  const bits = BITS[dtype];
+  let at = 0;
+  for (let row = lo; row < hi; row++) {
+    const first = firstKey(keys, row);
+    const second = secondKey(keys, row);
+    for (let col = 0; col < dim; col++) words[at++] = bits[valueAt(first, second, col) + 127];
+  }
+  if (words.buffer !== into.buffer) into.set(bytesIn(words));
+}
+
+/** A view on the bytes, or room of its own where these are not aligned. */
+function wordsOf(dtype: StorageType, into: Uint8Array): Uint32Array | Uint16Array {
+  const size = dtype === 'f32' ? 4 : 2;
+  const at = into.byteOffset % size === 0 ? into : new Uint8Array(into.byteLength);
+  const length = into.byteLength / size;
+  return dtype === 'f32'
+    ? new Uint32Array(at.buffer, at.byteOffset, length)
+    : new Uint16Array(at.buffer, at.byteOffset, length);
+}
+
+const bytesIn = (x: ArrayBufferView): Uint8Array => new Uint8Array(x.buffer, x.byteOffset, x.byteLength);
+
+/** Bits of (n − 127)/64 for n from 0 to 254. */
+const BITS: Readonly<Record<StorageType, Uint32Array>> = {
+  f32: new Uint32Array(Float32Array.from({ length: 255 }, (_, n) => (n - 127) / 64).buffer),
+  f16: Uint32Array.from({ length: 255 }, (_, n) => f16FromNumber((n - 127) / 64)),
+  bf16: Uint32Array.from({ length: 255 }, (_, n) => bf16FromNumber((n - 127) / 64)),
+};
+
+/** Invocations of a workgroup, along x. */
+export const FILL_WORKGROUP = 256;
+
+/**
+ * Fills a window of words: word w of the rows (counted from the window's first row) goes to `words[at + w]`. Two 16-bit
+ * values a word, so rows must be whole words. Dispatched as x·y workgroups, one word an invocation.
+ */
+export function fillShader(dtype: StorageType): string {
+  const two = dtype !== 'f32';
+  const pack = {
+    f32: 'bitcast<u32>(a)',
+    f16: 'pack2x16float(vec2f(a, b))',
+    bf16: '(bitcast<u32>(a) >> 16u) | (bitcast<u32>(b) & 0xffff0000u)',
+  };
+  return `struct Window {
+  key_first: u32,
+  key_second: u32,
+  first_row: u32,
+  words: u32,
+  row_words: u32,
+  at: u32,
+}
+@group(0) @binding(0) var<uniform> window: Window;
+@group(0) @binding(1) var<storage, read_write> words: array<u32>;
+
+${HASH_WGSL}
+fn value_at(first: u32, second: u32, col: u32) -> f32 {
+  var x = first + col * ${GOLDEN}u;
+  x = (x ^ (x >> 16u)) * 0x7feb352du + second;
+  x = (x ^ (x >> 15u)) * 0x846ca68bu;
+  x = x ^ (x >> 16u);
+  let n = i32((x & 255u) + ((x >> 8u) & 255u)) - i32(((x >> 16u) & 255u) + (x >> 24u));
+  return f32(n / 4) / 64.0;
+}
+
+@compute @workgroup_size(${FILL_WORKGROUP})
+fn main(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) groups: vec3u) {
+  let w = id.y * groups.x * ${FILL_WORKGROUP}u + id.x;
+  if (w >= window.words) {
+    return;
+  }
+  let row = window.first_row + w / window.row_words;
+  let col = (w % window.row_words)${two ? ' * 2u' : ''};
+  let first = first_key(window.key_first, row);
+  let second = second_key(window.key_second, row);
+  let a = value_at(first, second, col);
+${two ? '  let b = value_at(first, second, col + 1u);\n' : ''}  words[window.at + w] = ${pack[dtype]};
+}
+`;
+}
