@@ -2,6 +2,7 @@
 
 export const USAGE = {
   mapRead: 0x1,
+  mapWrite: 0x2,
   copySrc: 0x4,
   copyDst: 0x8,
   uniform: 0x40,
@@ -9,4 +10,5 @@ export const USAGE = {
 } as const;
 
 export const MAP_MODE_READ = 0x1;
+export const MAP_MODE_WRITE = 0x2;
 export const STAGE_COMPUTE = 0x4;

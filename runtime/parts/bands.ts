@@ -9,7 +9,8 @@ import type { RunPart } from './part.js';
 export interface Band extends RunPart {
   /**
    * The keys, a window at a time, in ascending order: together they hold every key that the band needs. The first sets
-   * (out, lse), the others add to them. At least one, if only to set rows without an edge.
+   * (out, lse), the others add to them. At least one, if only to set rows without an edge, but for rows that no sequence
+   * has.
    */
   readonly windows: readonly KeyWindow[];
 }
@@ -27,6 +28,8 @@ export interface BandLimits {
   readonly keyBreaks: readonly number[];
   /** Keys between two needed ones that may lie in one window without being needed. */
   readonly gap: number;
+  /** Rows of the tensors, where results of rows past a batch's length are wanted too: bands of those have no windows. */
+  readonly tensorRows?: number;
 }
 
 /** Intervals of keys, ascending and apart, that hold all that queries at positions lo … hi − 1 of some heads need. */
@@ -54,10 +57,15 @@ export function planBands(
     const total = Math.max(0, ...shape.queries.slice(batch, batch + batches));
     for (let head = 0; head < shape.heads; head += limits.heads) {
       const heads = Math.min(limits.heads, shape.heads - head);
-      for (let row = 0; row < total;) {
-        const end = Math.min(total, nextBreak(limits.queryBreaks, row));
+      const all = Math.max(total, limits.tensorRows ?? 0);
+      let row = 0;
+      while (row < all) {
+        const end = Math.min(row < total ? total : all, nextBreak(limits.queryBreaks, row));
+        const from = row;
         const windowsFor = (rows: number): readonly KeyWindow[] =>
-          windowsOf(shape, base, needed, limits, { batch, batches, head, heads, row, rows });
+          from < total
+            ? windowsOf(shape, base, needed, limits, { batch, batches, head, heads, row: from, rows })
+            : [];
         const { rows, windows } = chooseRows(evenRows(end - row, row, limits.queryRows), windowsFor);
         bands.push({ batch, batches, head, heads, row, rows, windows });
         row += rows;

@@ -1,0 +1,59 @@
+// Streamed runs: every sample through a budget of a few kilobytes, against the oracle.
+
+import test from 'ava';
+import { compilePattern } from '../../compiler/compile.js';
+import { openDevice, type OpenedDevice } from '../../runtime/node/index.js';
+import { compare, reference } from '../../runtime/reference/index.js';
+import { planStream, runStream } from '../../runtime/stream/pipeline.js';
+import { tensorRows } from '../../runtime/stream/tensor-rows.js';
+import { tensorSink } from '../../runtime/stream/tensor-sink.js';
+import { tensor, zeros } from '../../runtime/tensor.js';
+import { lowerSample, settingsFor, sizesFor, type ProblemShape } from '../differential/problems.js';
+import { makeTensors } from '../gpu/tensors.js';
+import { LENGTHS, SAMPLES } from '../shapes.js';
+
+let opened: OpenedDevice;
+test.before(async () => {
+  opened = await openDevice({ limits: 'offered' });
+});
+test.after.always(() => opened?.close());
+
+const DIM = 16;
+
+for (const [number, sample] of SAMPLES.entries()) {
+  test.serial(`${sample.pattern} through a small budget`, async (t) => {
+    const [setting] = sample.settings;
+    const pattern = lowerSample(sample, setting.set);
+    const program = compilePattern(pattern, { dim: DIM, valueDim: DIM, windows: true });
+    const own = setting.lengths !== LENGTHS;
+    const [queries, keys] = own ? sizesFor(sample, setting)[0] : [200, 200];
+    const heads = sample.heads < 4 ? 2 : sample.heads;
+    const uneven = !own && number % 2 === 0;
+    const shape: ProblemShape = {
+      batch: uneven ? 2 : 1,
+      heads,
+      keyHeads: number % 3 === 0 ? heads / 2 : heads,
+      queries,
+      keys,
+      ...(uneven && { lengths: { queries: [queries, queries - 61], keys: [keys, keys - 61] } }),
+    };
+    const made = makeTensors(shape, DIM, DIM, 'plain', 5);
+    const settings = settingsFor(sample, pattern, setting.set, shape, 2);
+    const expected = reference(pattern, { ...made, ...settings });
+    const sources = { q: tensorRows(made.q, 'q'), k: tensorRows(made.k, 'k'), v: tensorRows(made.v, 'v') };
+    const out = zeros('f32', [shape.batch, heads, queries, DIM]);
+    const lse = tensor('f32', [shape.batch, heads, queries], new Float32Array(shape.batch * heads * queries));
+    const options = { deviceBytes: 100_000, hostBytes: 64_000, bindingBytes: 16_384 };
+    const planned = planStream(program, sources, settings, opened.device.limits, options);
+    const stats = await runStream(opened.device, program, planned, sources, tensorSink(out, lse), options);
+    const report = compare({ out: out.data, lse: lse.data }, expected);
+    t.true(report.pass, JSON.stringify(report));
+    t.true(
+      stats.deviceBytes <= options.deviceBytes * 1.5 && stats.hostBytes <= options.hostBytes,
+      JSON.stringify(stats),
+    );
+    t.log(
+      `${stats.bands} bands, ${stats.steps} steps, ${stats.uploadedBytes} B up, ${stats.keptBytes} B kept, ${stats.deviceBytes} B`,
+    );
+  });
+}
