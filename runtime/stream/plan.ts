@@ -1,0 +1,88 @@
+import type { Program, StorageType } from '../../compiler/ir/program.js';
+import { baseOf } from '../../compiler/ir/shape.js';
+import { bind, type Bound } from '../bind.js';
+import type { Settings } from '../bindings.js';
+import { usageError } from '../errors.js';
+import type { ChooseOptions } from '../launches.js';
+import { planBands, type Band } from '../parts/bands.js';
+import { neededKeys } from '../parts/needed.js';
+import { planBudget, type StreamPlan } from './budget.js';
+import type { RowSource } from './rows.js';
+
+/** Planning a streamed run: its bands, their windows of keys, and in which order results go out. */
+
+export interface StreamSources {
+  readonly q: RowSource;
+  readonly k: RowSource;
+  readonly v: RowSource;
+}
+
+export interface StreamOptions extends ChooseOptions {
+  /** Type of the results; f32 if not given. */
+  readonly out?: StorageType | undefined;
+  /** Most bytes of buffers on the device; 4 GiB if not given. */
+  readonly deviceBytes?: number | undefined;
+  /** Most bytes for rows that are under way on the host; 1 GiB if not given. */
+  readonly hostBytes?: number | undefined;
+  /** Deliveries to the sink that an earlier run has made, and this one leaves out. */
+  readonly done?: number | undefined;
+  /** Called when a band has been delivered. */
+  readonly onBand?: ((progress: StreamProgress) => void) | undefined;
+}
+
+export interface StreamProgress {
+  /** Rows (of a head) delivered, of how many. */
+  readonly rows: number;
+  readonly total: number;
+}
+
+/** A streamed run that is planned: what `runStream` does, as data. */
+export interface PlannedStream {
+  readonly bound: Bound;
+  readonly plan: StreamPlan;
+  readonly bands: readonly Band[];
+  /** What the sink is given, in this order. */
+  readonly deliveries: readonly Delivery[];
+}
+
+export interface Delivery {
+  readonly batch: number;
+  readonly head: number;
+  readonly lo: number;
+  readonly hi: number;
+}
+
+export const deliveriesOf = (band: Band): readonly Delivery[] =>
+  Array.from({ length: band.heads }, (_, n) => ({
+    batch: band.batch,
+    head: band.head + n,
+    lo: band.row,
+    hi: band.row + band.rows,
+  }));
+
+export function planStream(
+  program: Program,
+  sources: StreamSources,
+  settings: Settings,
+  limits: { readonly maxStorageBufferBindingSize: number; readonly maxBufferSize: number },
+  options: StreamOptions = {},
+): PlannedStream {
+  const { q, k, v } = sources;
+  if (q.dtype !== k.dtype || q.dtype !== v.dtype) {
+    throw usageError(`q is ${q.dtype}, k ${k.dtype} and v ${v.dtype}`, 'give them one type');
+  }
+  const bound = bind(program, { q: q.shape, k: k.shape, v: v.shape }, settings);
+  const most = Math.min(limits.maxStorageBufferBindingSize, limits.maxBufferSize);
+  const plan = planBudget(
+    bound,
+    { input: q.dtype, output: options.out ?? 'f32' },
+    {
+      deviceBytes: options.deviceBytes ?? 2 ** 32,
+      hostBytes: options.hostBytes ?? 2 ** 30,
+      bindingBytes: Math.min(most, options.bindingBytes ?? Infinity),
+    },
+  );
+  const { shape } = bound.binding;
+  const bands = planBands(shape, (b) => baseOf(shape, b), neededKeys(bound), plan.limits);
+  return { bound, plan, bands, deliveries: bands.flatMap(deliveriesOf) };
+}

@@ -1,0 +1,120 @@
+import type { StorageType } from '../../compiler/ir/program.js';
+import { Arena } from '../arena.js';
+import { MAP_MODE_READ, USAGE } from '../gpu-flags.js';
+import type { Band } from '../parts/bands.js';
+import { untilLost } from '../scopes.js';
+import { bytesPerElement } from '../tensor.js';
+import type { Delivery, PlannedStream } from './plan.js';
+import type { RowSink } from './rows.js';
+
+/** Buffers of a band that is under way. */
+export interface BandSlot {
+  readonly q: GPUBuffer;
+  readonly out: GPUBuffer;
+  readonly lse: GPUBuffer;
+  /** Results on their way to the host; undefined where the sink takes them on the device. */
+  readonly readback: GPUBuffer | undefined;
+}
+
+/** A delivery, and whether it is still to be made. */
+export type Outgoing = Delivery & { readonly wanted: boolean };
+
+/** Takes bands' results to a sink. */
+export class Results {
+  readonly #device: GPUDevice;
+  readonly #sink: RowSink;
+  /** Bytes of a row of out. */
+  readonly #rowBytes: number;
+  readonly slots: BandSlot[];
+  /** Bytes of mapped buffers. */
+  readonly hostBytes: number;
+  downloaded = 0;
+
+  /** @param queryBytes of a row of q */
+  constructor(
+    device: GPUDevice,
+    arena: Arena,
+    sink: RowSink,
+    planned: PlannedStream,
+    output: StorageType,
+    queryBytes: number,
+  ) {
+    const { bands, plan, bound } = planned;
+    this.#device = device;
+    this.#sink = sink;
+    this.#rowBytes = bound.binding.valueDim * bytesPerElement[output];
+    const rows = bands.reduce((n, b) => Math.max(n, b.rows * b.heads), 1);
+    const count = Math.min(plan.bandSlots, bands.length);
+    const readback = sink.absorb ? 0 : rows * (this.#rowBytes + 4);
+    this.hostBytes = count * readback;
+    this.slots = Array.from({ length: count }, () => ({
+      q: arena.create('q', rows * queryBytes, USAGE.storage | USAGE.copyDst),
+      out: arena.create('out', rows * this.#rowBytes, USAGE.storage | USAGE.copySrc),
+      lse: arena.create('lse', rows * 4, USAGE.storage | USAGE.copySrc),
+      readback: readback > 0 ? arena.create('readback', readback, USAGE.mapRead | USAGE.copyDst) : undefined,
+    }));
+  }
+
+  /** Takes a band's results out, after those of the bands before it. */
+  async deliver(
+    band: Band,
+    deliveries: readonly Outgoing[],
+    slot: BandSlot,
+    problems: readonly Promise<unknown>[],
+    before: Promise<void>,
+  ): Promise<void> {
+    const device = this.#device;
+    const outBytes = this.#rowBytes * band.rows;
+    const check = Promise.all(problems);
+    check.catch(() => undefined);
+    if (band.windows.length === 0) {
+      await before;
+      for (const d of deliveries) if (d.wanted) await this.#deliverNothing(d);
+      return;
+    }
+    if (this.#sink.absorb) {
+      const absorb = this.#sink.absorb.bind(this.#sink);
+      const taken = deliveries.map((d, n) =>
+        d.wanted
+          ? absorb(
+              device,
+              ...([d.batch, d.head, d.lo, d.hi] as const),
+              { buffer: slot.out, offset: n * outBytes },
+              { buffer: slot.lse, offset: n * band.rows * 4 },
+            )
+          : undefined,
+      );
+      await check;
+      await Promise.all(taken);
+      await before;
+      return;
+    }
+    const readback = slot.readback as GPUBuffer;
+    const all = outBytes * band.heads;
+    const encoder = device.createCommandEncoder({ label: 'attnc results' });
+    encoder.copyBufferToBuffer(slot.out, 0, readback, 0, all);
+    encoder.copyBufferToBuffer(slot.lse, 0, readback, all, 4 * band.rows * band.heads);
+    device.queue.submit([encoder.finish()]);
+    const mapped = readback.mapAsync(MAP_MODE_READ);
+    mapped.catch(() => undefined);
+    await check;
+    await untilLost(device, mapped);
+    await before;
+    const bytes = readback.getMappedRange();
+    for (const [n, { batch, head, lo, hi, wanted }] of deliveries.entries()) {
+      if (!wanted) continue;
+      const out = new Uint8Array(bytes, n * outBytes, outBytes);
+      const lse = new Float32Array(bytes, all + n * band.rows * 4, band.rows);
+      this.downloaded += outBytes + 4 * band.rows;
+      await this.#sink.write(batch, head, lo, hi, out, lse);
+    }
+    readback.unmap();
+  }
+
+  /** Rows that no sequence has: out = 0, lse = −∞. */
+  async #deliverNothing({ batch, head, lo, hi }: Delivery): Promise<void> {
+    const rows = hi - lo;
+    const lse = new Float32Array(rows).fill(-Infinity);
+    await this.#sink.write(batch, head, lo, hi, new Uint8Array(rows * this.#rowBytes), lse);
+  }
+}
