@@ -5,6 +5,19 @@
 export { prepare, requirements, type Prepared, type PrepareOptions } from './prepare.js';
 export { describeAdapter } from './adapters.js';
 export { encode, type Encoded, type EncodeStats } from './encode.js';
+export { runStream, type StreamStats } from './stream/pipeline.js';
+export {
+  planStream,
+  type PlannedStream,
+  type StreamOptions,
+  type StreamProgress,
+  type StreamSources,
+} from './stream/plan.js';
+export { tensorRows } from './stream/tensor-rows.js';
+export { tensorSink } from './stream/tensor-sink.js';
+export { randomRows } from './stream/random-rows.js';
+export { checksumSink } from './stream/checksum-sink.js';
+export type { RowSink, RowSource, SinkSummary } from './stream/rows.js';
 export { run, type RunOptions, type RunResult, type RunStats } from './run.js';
 export type { ChooseOptions } from './launches.js';
 export type { TunedChoice, TunedChoices } from './tuned.js';
@@ -14,9 +27,12 @@ export type {
   HostTensors,
   Inputs,
   Lengths,
+  LentTensor,
+  LongBindings,
   Settings,
   TableBinding,
   TensorBinding,
+  TensorPieces,
 } from './bindings.js';
 export { AttncError, errorTable, isAttncError, type ErrorKind } from './errors.js';
 export { fromNumbers, tensor, zeros, type DType, type Tensor, type TensorOf } from './tensor.js';

@@ -11,6 +11,8 @@ import { choose, compileKernels, type Prepared } from './prepare.js';
 import { guarded, scoped, untilLost } from './scopes.js';
 import { takes } from './storage.js';
 import { narrowToF16, fitsF16 } from './narrow.js';
+import { runLong, tooLong, type LongRun } from './run-long.js';
+import type { StreamStats } from './stream/pipeline.js';
 import { bytesOf, bytesPerElement, tensor, toFloat32, zeros, type Tensor, type TensorOf } from './tensor.js';
 
 export interface RunOptions<Out extends StorageType = StorageType> extends ChooseOptions {
@@ -44,7 +46,7 @@ type Floats = RunResult<StorageType>['out'];
 
 /**
  * Uploads, runs and reads back. q, k and v of one type are uploaded as they are; of mixed types they are widened to
- * float32. Every buffer made is destroyed, also after a failure; failures are typed, the loss of the device and lack of
+ * float32. Tensors past one binding are streamed through the device, by programs compiled with `windows`. Every buffer made is destroyed, also after a failure; failures are typed, the loss of the device and lack of
  * memory among them.
  */
 export async function run<Out extends StorageType = 'f32'>(
@@ -59,13 +61,42 @@ export async function run<Out extends StorageType = 'f32'>(
   const given = uploadsOf(tensors);
   const shapes = { q: tensors.q.shape, k: tensors.k.shape, v: tensors.v.shape };
   const bound = bind(prepared.program, shapes, tensors);
+  const results = resultsOf(bound, output as Out);
+  const long: LongRun = { q: given.q, k: given.k, v: given.v, lse: results.lse, out: results.out };
+  if (tooLong(prepared.device, long, options)) {
+    return streamed<Out>(await runLong(prepared, long, tensors, options), results);
+  }
   const { picked, uploads } = chooseUploads(prepared, bound, given, output, options);
   const plan = planPicked(picked, bound, options);
   return guarded(prepared.device, async () => {
     const kernels = plan.value.launches.map((l) => l.kernel);
     await compileKernels(prepared, kernels, { input: uploads.input, output });
-    return execute(prepared, bound, plan, tensors, uploads, output as Out);
+    return execute(prepared, bound, plan, tensors, uploads, results);
   });
+}
+
+interface Results<Out extends StorageType> {
+  readonly out: RunResult<Out>['out'];
+  readonly lse: TensorOf<'f32'>;
+}
+
+/** out = 0, lse = −∞. */
+function resultsOf<Out extends StorageType>({ binding }: Bound, output: Out): Results<Out> {
+  const { shape, queries, valueDim } = binding;
+  const rows = [shape.batch, shape.heads, queries];
+  const lse = new Float32Array(rows.reduce((a, b) => a * b, 1)).fill(-Infinity);
+  return {
+    out: zeros(output, [...rows, valueDim], 'out') as RunResult<Out>['out'],
+    lse: tensor('f32', rows, lse, 'lse'),
+  };
+}
+
+function streamed<Out extends StorageType>(
+  { uploadedBytes, deviceBytes, milliseconds, ...rest }: StreamStats,
+  { out, lse }: Results<Out>,
+): RunResult<Out> {
+  const stats = { ...rest, uploadedBytes, temporaryBuffers: 0, temporaryBytes: deviceBytes };
+  return { out, lse, stats: { ...stats, deviceMilliseconds: milliseconds } };
 }
 
 function uploadsOf(tensors: HostTensors): Uploads {
@@ -123,19 +154,9 @@ async function execute<Out extends StorageType>(
   plan: Timed<PickedChoice>,
   settings: Settings,
   uploads: Uploads,
-  output: Out,
+  { out, lse }: Results<Out>,
 ): Promise<RunResult<Out>> {
   const { device } = prepared;
-  const { shape, queries, valueDim } = bound.binding;
-  const outShape = [shape.batch, shape.heads, queries, valueDim];
-  const lseShape = outShape.slice(0, 3);
-  const out = zeros(output, outShape, 'out') as RunResult<Out>['out'];
-  const lse = tensor(
-    'f32',
-    lseShape,
-    new Float32Array(shape.batch * shape.heads * queries).fill(-Infinity),
-    'lse',
-  );
   const arena = new Arena(device);
   const releases: (() => void)[] = [() => arena.release()];
   try {
@@ -145,8 +166,8 @@ async function execute<Out extends StorageType>(
         q: upload(device, arena, 'q', uploads.q),
         k: upload(device, arena, 'k', uploads.k),
         v: upload(device, arena, 'v', uploads.v),
-        out: empty(arena, 'out', outShape, output),
-        lse: empty(arena, 'lse', lseShape, 'f32'),
+        out: empty(arena, 'out', (out as Floats).shape, (out as Floats).dtype),
+        lse: empty(arena, 'lse', lse.shape, 'f32'),
       };
       const uploadedBytes = arena.bytes;
       const encoder = device.createCommandEncoder({ label: `attnc ${prepared.program.name}` });

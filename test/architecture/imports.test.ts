@@ -93,7 +93,7 @@ test('what a page loads needs neither Node nor packages', (t) => {
   t.true(runtime.length > 20);
   // The oracle, the files and the rest of the compiler stay out of the execution bundle.
   t.deepEqual(
-    runtime.filter((f) => !/^(runtime\/[^/]+|compiler\/ir\/[^/]+)\.ts$/.test(f)),
+    runtime.filter((f) => !/^(runtime\/(?:parts\/|stream\/)?[^/]+|compiler\/ir\/[^/]+)\.ts$/.test(f)),
     [],
   );
 });

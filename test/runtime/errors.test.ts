@@ -373,6 +373,7 @@ test.serial('limit-too-small: a tensor past what one binding holds', async (t) =
     /maxStorageBufferBindingSize must be at least 1088; the device has 1024; 'q'/,
   );
   limits.maxBufferSize = 512;
+  limits.maxStorageBufferBindingSize = 1 << 20;
   const buffer = await t.throwsAsync(run(device, handProgram(), qkv({ queries: 16 })));
   t.regex(buffer?.message ?? '', /maxBufferSize must be at least 1024; the device has 512/);
   await usable(t);

@@ -1,7 +1,8 @@
 // Streamed runs: every sample through a budget of a few kilobytes, against the oracle.
 
 import test from 'ava';
-import { compilePattern } from '../../compiler/compile.js';
+import { compile, compilePattern } from '../../compiler/compile.js';
+import { run } from '../../runtime/index.js';
 import { openDevice, type OpenedDevice } from '../../runtime/node/index.js';
 import { compare, reference } from '../../runtime/reference/index.js';
 import { runStream } from '../../runtime/stream/pipeline.js';
@@ -58,3 +59,17 @@ for (const [number, sample] of SAMPLES.entries()) {
     );
   });
 }
+
+test.serial('run takes tensors that cannot be bound at once', async (t) => {
+  const { program } = compile('pattern window() { i -> j when abs(i - j) <= 9 }', {
+    dim: DIM,
+    windows: true,
+  });
+  if (!program) return t.fail();
+  const tensors = makeTensors({ batch: 2, heads: 2, queries: 300, keys: 300 }, DIM, DIM, 'plain', 1);
+  const expected = reference(program.pattern, tensors);
+  const { out, lse, stats } = await run(opened.device, program, tensors, { bindingBytes: 8192 });
+  const report = compare({ out: out.data, lse: lse.data }, expected);
+  t.true(report.pass, JSON.stringify(report));
+  t.true(stats.steps > 8, `${stats.steps} steps`);
+});
