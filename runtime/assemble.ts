@@ -74,6 +74,7 @@ export function assemble(
     placed,
     tables: tables.words,
     plan: planned,
+    freshPass: choice.freshPass,
   };
   const step = device.limits.minUniformBufferOffsetAlignment;
   const blocks = choice.launches.map((l) => uniformWords(l.kernel, values));

@@ -37,6 +37,8 @@ export interface Choice {
   /** Bytes of the results of parts of long rows, of one gather at a time. */
   readonly gatherBytes: number;
   readonly launches: readonly Launch[];
+  /** The pass before which (out, lse) hold nothing, in programs for runs in parts. */
+  readonly freshPass: number | undefined;
   /** The most parts that a query tile's keys are divided into by decoding kernels; 1 without them. */
   readonly splits: number;
   /** By pass; undefined where keys are not divided. */
@@ -216,8 +218,8 @@ export interface Step {
 
 export const ONLY_STEP: Step = { first: true, last: true };
 
-const isIn = ({ first, last }: Step, { role }: Kernel): boolean =>
-  role === 'initialise' ? first : role === 'sink' ? last : true;
+const isIn = ({ first, last }: Step, { role }: Kernel, freshPass: number | undefined): boolean =>
+  role === 'initialise' ? first && freshPass === undefined : role === 'sink' ? last : true;
 
 /** Plans every pass and sizes every dispatch. */
 export function planLaunches(
@@ -229,8 +231,10 @@ export function planLaunches(
   const { shape } = bound.binding;
   const schedule = bound.program.schedules[variant.schedule];
   const passes = schedule.passes.map((pass, n) => planOf(variant, pass, n, bound, options));
+  const { windows } = bound.program;
+  const freshPass = windows && step.first && schedule.passes[0]?.complete ? 0 : undefined;
   const kernels = variant.kernels
-    .filter((k) => isIn(step, k))
+    .filter((k) => isIn(step, k, freshPass))
     .filter(
       (k) =>
         k.pass === undefined ||
@@ -266,7 +270,7 @@ export function planLaunches(
   const splits = Math.max(1, ...divisions.map((d) => d?.splits ?? 1));
   const plans = passes.map((p) => p?.plan);
   const bytes = Math.max(0, ...gathers.map((g) => (g ? gatherBytes(g, bound.binding.valueDim) : 0)));
-  return { variant, schedule, plans, gathers, gatherBytes: bytes, launches, splits, divisions };
+  return { variant, schedule, plans, gathers, gatherBytes: bytes, launches, splits, divisions, freshPass };
 }
 
 interface PlannedPass {

@@ -13,6 +13,8 @@ export interface UniformValues {
   readonly placed: Readonly<Record<TensorName, Placement>>;
   readonly tables: Words;
   readonly plan: Words;
+  /** The pass before which (out, lse) hold nothing. */
+  readonly freshPass: number | undefined;
 }
 
 /** The block `shape` of a kernel, one word a field, padded to 16 bytes. */
@@ -89,6 +91,8 @@ function shapeValue(
       return shape.part?.head ?? 0;
     case 'all_heads':
       return shape.part?.heads ?? shape.heads;
+    case 'fresh':
+      return kernel.pass !== undefined && kernel.pass === values.freshPass ? 1 : 0;
     case 'window_lo':
       return shape.window?.lo ?? 0;
     case 'window_hi':

@@ -28,9 +28,19 @@ export const SPECIAL_VALUES = wgsl`
 
 /** The bits that `lse` holds for a row before this pass. */
 export function emitReadBefore(shader: Shader): string {
+  const fresh = (): string => shader.uniform('fresh', 'u32', { kind: 'shape', name: 'fresh' });
   return wgsl`
     // What lse holds for the row of position i, as bits.
     fn lse_before(at: Place, i: i32) -> u32 {
+      ${
+        shader.windows
+          ? wgsl`
+            // Nothing yet.
+            if (${fresh()} != 0u) {
+              return NEGATIVE_INFINITY_BITS;
+            }`
+          : ''
+      }
       return ${shader.bind('lse', 'read_write')}[${rowStart(shader, 'lse', 'u32(i - at.first)')}];
     }`;
 }

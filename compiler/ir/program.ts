@@ -54,7 +54,7 @@ export type UniformSource =
 /**
  * `batch`, `heads`, `key_heads` and `rows` (the most over the batch; each batch's own stand in `plan`) count what is
  * computed; `first_batch` and `first_head` are where that begins in a run with `all_heads`; `window_lo` and `window_hi`
- * are the keys at hand, first and one past the last.
+ * are the keys at hand, first and one past the last; `fresh` is 1 where (out, lse) hold nothing yet.
  */
 export type ShapeValue =
   | 'batch'
@@ -66,7 +66,8 @@ export type ShapeValue =
   | 'first_head'
   | 'all_heads'
   | 'window_lo'
-  | 'window_hi';
+  | 'window_hi'
+  | 'fresh';
 
 export interface Kernel {
   readonly name: string;
@@ -165,7 +166,7 @@ export interface Program {
   readonly preludes: Preludes;
   /**
    * True if kernels compute with whatever keys are at hand, and add to what they find in (out, lse): for runs in
-   * parts. Otherwise all keys must be bound at once.
+   * parts. The first pass, if it is complete, finds nothing where it is `fresh`, without an initialising kernel. Otherwise all keys must be bound at once.
    */
   readonly windows: boolean;
   /** Largest number of keys for which every integer stays in 32 bits, with parameters at their present values. */

@@ -6,8 +6,8 @@ import { openDevice, type OpenedDevice } from '../../runtime/node/index.js';
 import { compare, reference } from '../../runtime/reference/index.js';
 import { lowerSample, settingsFor, sizesFor, type ProblemShape } from '../differential/problems.js';
 import { FULL } from '../differential/settings.js';
-import { makeTensors } from '../gpu/tensors.js';
-import { encoded, LAYOUTS } from '../runtime/lend.js';
+import { makeTensors, storedAs } from '../gpu/tensors.js';
+import { encoded, LAYOUTS, type FloatTensor } from '../runtime/lend.js';
 import { LENGTHS, SAMPLES } from '../shapes.js';
 
 let opened: OpenedDevice;
@@ -17,6 +17,10 @@ test.before(async () => {
 test.after.always(() => opened?.close());
 
 const DIM = 16;
+/** Matrix kernels, where there are any, take f16. */
+const dtype = (): 'f16' | 'f32' => (MATRICES.every((f) => opened.device.features.has(f)) ? 'f16' : 'f32');
+const MATRICES = ['chromium-experimental-subgroup-matrix', 'shader-f16'] as const;
+
 /** Of a row of f32 of this size: so many rows with the slack for alignment. */
 const bytesFor = (rows: number): number => 4 * DIM * rows + 256;
 
@@ -45,19 +49,20 @@ for (const [number, sample] of SAMPLES.entries()) {
         ...makeTensors(shape, DIM, DIM, 'plain', 5),
         ...settingsFor(sample, pattern, setting.set, shape, 2),
       };
-      const expected = reference(pattern, tensors);
+      const stored = { ...tensors, ...storedAs(dtype(), tensors) };
+      const expected = reference(pattern, stored);
       for (const most of FULL ? [7, 64, 90] : [[90, 37][n % 2]]) {
         const rows = Math.min(most, Math.ceil(keys / 2));
         const layout = LAYOUTS[number % 3 === 0 ? 'batch, row, head' : 'batch, head, row'];
         const bindingBytes = bytesFor(rows * (number % 3 === 0 ? heads : 1));
-        const { q, k, v, ...settings } = tensors;
+        const { q, k, v, ...settings } = stored as typeof stored & Record<'q' | 'k' | 'v', FloatTensor>;
         const got = await encoded(
           opened.device,
           program,
           { q, k, v },
           { layout, settings, choose: { bindingBytes }, room: 1 << 16 },
         );
-        const report = compare(got, expected);
+        const report = compare(got, expected, dtype());
         t.true(got.stats.steps > 1, `${got.stats.steps} steps`);
         t.true(report.pass, `${JSON.stringify(shape)}, ${rows} rows: ${JSON.stringify(report)}`);
       }
