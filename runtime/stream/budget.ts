@@ -1,4 +1,4 @@
-import type { StorageTypes } from '../../compiler/ir/program.js';
+import type { StorageType, StorageTypes } from '../../compiler/ir/program.js';
 import type { Bound } from '../bind.js';
 import { usageError } from '../errors.js';
 import type { BandLimits } from '../parts/bands.js';
@@ -37,25 +37,31 @@ const SLACK = 256;
 /** Keys between two needed ones that are uploaded rather than skipped. */
 const GAP = 256;
 
+/** Of q, k and v, of what kernels write, and of the results. */
+export interface BudgetTypes extends StorageTypes {
+  readonly computed: StorageType;
+}
+
 /**
  * Half of the device's budget goes to queries and results, half to keys and values; half of the host's to uploads, half
  * to results. Heads that share a key head are computed together.
  */
-export function planBudget(bound: Bound, types: StorageTypes, budget: StreamBudget): StreamPlan {
+export function planBudget(bound: Bound, types: BudgetTypes, budget: StreamBudget): StreamPlan {
   const { shape, queries, keys, valueDim } = bound.binding;
   const [input, output] = [bytesPerElement[types.input], bytesPerElement[types.output]];
+  const computed = valueDim * bytesPerElement[types.computed];
   const sharers = shape.keyHeads === 0 ? 1 : shape.heads / shape.keyHeads;
   const keyBytes = (shape.dim + valueDim) * input;
   const result = valueDim * output + 4;
   // The readback of a result lies in memory that the device can see too.
-  const queryBytes = shape.dim * input + 2 * result;
+  const queryBytes = shape.dim * input + 2 * result + (types.computed === types.output ? 0 : computed);
   const bound64 = budget.bindingBytes - SLACK;
   const choose = (heads: number): { queryRows: number; keyRows: number } => ({
     queryRows: Math.floor(
       Math.min(
         budget.deviceBytes / 2 / BAND_SLOTS / queryBytes / heads,
         budget.hostBytes / 2 / BAND_SLOTS / result / heads,
-        bound64 / Math.max(shape.dim * input, valueDim * output) / heads,
+        bound64 / Math.max(shape.dim * input, computed) / heads,
         Math.max(1, queries),
       ),
     ),

@@ -10,6 +10,7 @@ import { bindPart, keyHeadsOf } from '../parts/part.js';
 import { choose, compileKernels, type Prepared } from '../prepare.js';
 import { guarded, scoped, untilLost } from '../scopes.js';
 import { KeyCache, type ResidentKeys } from './key-cache.js';
+import { createNarrower, type Narrower } from './narrower.js';
 import { deliveriesOf, type PlannedStream, type StreamOptions, type StreamSources } from './plan.js';
 import { Results, type BandSlot } from './results.js';
 import { rowBytesOf, type RowSink } from './rows.js';
@@ -63,10 +64,14 @@ async function streamBands(
   const start = performance.now();
   const arena = new Arena(device);
   const uploader = new Uploader(device, plan.chunkBytes, plan.chunks);
+  let narrower: Narrower | undefined;
   try {
     const keyRows = bands.reduce((n, b) => b.windows.reduce((m, w) => Math.max(m, w.hi - w.lo), n), 1);
     const keys = new KeyCache(device, arena, uploader, sources, keyRows, plan.keySlots);
-    const results = new Results(device, arena, sink, planned, options.out ?? 'f32', rowBytesOf(sources.q));
+    const output = options.out ?? 'f32';
+    narrower =
+      planned.computed === output ? undefined : await createNarrower(device, prepared.program, output);
+    const results = new Results(device, arena, sink, planned, output, rowBytesOf(sources.q), narrower);
     const compute = await computerOf(prepared, planned, sources, options, uploader, keys);
     const free = [...results.slots];
     const total = deliveries.reduce((n, d) => n + d.hi - d.lo, 0);
@@ -104,6 +109,7 @@ async function streamBands(
     if (failure) throw failure.error;
     return {
       ...compute.stats(),
+      output,
       bands: bands.length,
       uploadedBytes: uploader.uploaded,
       downloadedBytes: results.downloaded,
@@ -114,6 +120,7 @@ async function streamBands(
     };
   } finally {
     uploader.release();
+    narrower?.release();
     arena.release();
   }
 }
@@ -128,14 +135,14 @@ interface Computer {
 
 async function computerOf(
   prepared: Prepared,
-  { bound, bands }: PlannedStream,
+  { bound, bands, computed }: PlannedStream,
   { q }: StreamSources,
   options: StreamOptions,
   uploader: Uploader,
   keys: KeyCache,
 ): Promise<Computer> {
   const { device } = prepared;
-  const types = { input: q.dtype, output: options.out ?? 'f32' };
+  const types = { input: q.dtype, output: computed };
   const picked = await pickFor(prepared, bound, bands, types, options);
   let sum: EncodeStats | undefined;
 
@@ -149,7 +156,7 @@ async function computerOf(
     const lines = [1, band.heads, band.rows] as const;
     const bindings = {
       q: { buffer: slot.q, dtype: types.input, shape: [...lines, part.binding.shape.dim] },
-      out: { buffer: slot.out, dtype: types.output, shape: [...lines, part.binding.valueDim] },
+      out: { buffer: slot.computed, dtype: types.output, shape: [...lines, part.binding.valueDim] },
       lse: { buffer: slot.lse, shape: lines },
       ...resident,
     } satisfies Record<string, TensorBinding>;

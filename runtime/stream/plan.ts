@@ -6,6 +6,7 @@ import { usageError } from '../errors.js';
 import type { ChooseOptions } from '../launches.js';
 import { planBands, type Band } from '../parts/bands.js';
 import { neededKeys } from '../parts/needed.js';
+import { MOST_ROUNDINGS } from './narrower.js';
 import { planBudget, type StreamPlan } from './budget.js';
 import type { RowSource } from './rows.js';
 
@@ -41,6 +42,8 @@ export interface PlannedStream {
   readonly bound: Bound;
   readonly plan: StreamPlan;
   readonly bands: readonly Band[];
+  /** What kernels write: f32 where many windows add up, else the type of the results. */
+  readonly computed: StorageType;
   /** What the sink is given, in this order. */
   readonly deliveries: readonly Delivery[];
 }
@@ -73,16 +76,19 @@ export function planStream(
   }
   const bound = bind(program, { q: q.shape, k: k.shape, v: v.shape }, settings);
   const most = Math.min(limits.maxStorageBufferBindingSize, limits.maxBufferSize);
-  const plan = planBudget(
-    bound,
-    { input: q.dtype, output: options.out ?? 'f32' },
-    {
-      deviceBytes: options.deviceBytes ?? 2 ** 32,
-      hostBytes: options.hostBytes ?? 2 ** 30,
-      bindingBytes: Math.min(most, options.bindingBytes ?? Infinity),
-    },
-  );
+  const budget = {
+    deviceBytes: options.deviceBytes ?? 2 ** 32,
+    hostBytes: options.hostBytes ?? 2 ** 30,
+    bindingBytes: Math.min(most, options.bindingBytes ?? Infinity),
+  };
   const { shape } = bound.binding;
-  const bands = planBands(shape, (b) => baseOf(shape, b), neededKeys(bound), plan.limits);
-  return { bound, plan, bands, deliveries: bands.flatMap(deliveriesOf) };
+  const needed = neededKeys(bound);
+  const planFor = (computed: StorageType): PlannedStream => {
+    const plan = planBudget(bound, { input: q.dtype, computed, output: options.out ?? 'f32' }, budget);
+    const bands = planBands(shape, (b) => baseOf(shape, b), needed, plan.limits);
+    return { bound, plan, bands, computed, deliveries: bands.flatMap(deliveriesOf) };
+  };
+  const planned = planFor(options.out ?? 'f32');
+  const many = planned.computed !== 'f32' && planned.bands.some((b) => b.windows.length > MOST_ROUNDINGS);
+  return many ? planFor('f32') : planned;
 }

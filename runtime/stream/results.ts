@@ -4,12 +4,16 @@ import { MAP_MODE_READ, USAGE } from '../gpu-flags.js';
 import type { Band } from '../parts/bands.js';
 import { untilLost } from '../scopes.js';
 import { bytesPerElement } from '../tensor.js';
+import type { Narrower } from './narrower.js';
 import type { Delivery, PlannedStream } from './plan.js';
 import type { RowSink } from './rows.js';
 
 /** Buffers of a band that is under way. */
 export interface BandSlot {
   readonly q: GPUBuffer;
+  /** What kernels write. */
+  readonly computed: GPUBuffer;
+  /** The results; the same buffer where nothing has to be converted. */
   readonly out: GPUBuffer;
   readonly lse: GPUBuffer;
   /** Results on their way to the host; undefined where the sink takes them on the device. */
@@ -23,6 +27,8 @@ export type Outgoing = Delivery & { readonly wanted: boolean };
 export class Results {
   readonly #device: GPUDevice;
   readonly #sink: RowSink;
+  readonly #narrower: Narrower | undefined;
+  readonly #valueDim: number;
   /** Bytes of a row of out. */
   readonly #rowBytes: number;
   readonly slots: BandSlot[];
@@ -38,21 +44,29 @@ export class Results {
     planned: PlannedStream,
     output: StorageType,
     queryBytes: number,
+    narrower: Narrower | undefined,
   ) {
     const { bands, plan, bound } = planned;
     this.#device = device;
     this.#sink = sink;
+    this.#narrower = narrower;
+    this.#valueDim = bound.binding.valueDim;
     this.#rowBytes = bound.binding.valueDim * bytesPerElement[output];
     const rows = bands.reduce((n, b) => Math.max(n, b.rows * b.heads), 1);
     const count = Math.min(plan.bandSlots, bands.length);
     const readback = sink.absorb ? 0 : rows * (this.#rowBytes + 4);
     this.hostBytes = count * readback;
-    this.slots = Array.from({ length: count }, () => ({
-      q: arena.create('q', rows * queryBytes, USAGE.storage | USAGE.copyDst),
-      out: arena.create('out', rows * this.#rowBytes, USAGE.storage | USAGE.copySrc),
-      lse: arena.create('lse', rows * 4, USAGE.storage | USAGE.copySrc),
-      readback: readback > 0 ? arena.create('readback', readback, USAGE.mapRead | USAGE.copyDst) : undefined,
-    }));
+    this.slots = Array.from({ length: count }, () => {
+      const out = arena.create('out', rows * this.#rowBytes, USAGE.storage | USAGE.copySrc);
+      return {
+        q: arena.create('q', rows * queryBytes, USAGE.storage | USAGE.copyDst),
+        out,
+        computed: narrower ? arena.create('sums', rows * this.#valueDim * 4, USAGE.storage) : out,
+        lse: arena.create('lse', rows * 4, USAGE.storage | USAGE.copySrc),
+        readback:
+          readback > 0 ? arena.create('readback', readback, USAGE.mapRead | USAGE.copyDst) : undefined,
+      };
+    });
   }
 
   /** Takes a band's results out, after those of the bands before it. */
@@ -72,6 +86,7 @@ export class Results {
       for (const d of deliveries) if (d.wanted) await this.#deliverNothing(d);
       return;
     }
+    this.#narrow(band, slot);
     if (this.#sink.absorb) {
       const absorb = this.#sink.absorb.bind(this.#sink);
       const taken = deliveries.map((d, n) =>
@@ -109,6 +124,13 @@ export class Results {
       await this.#sink.write(batch, head, lo, hi, out, lse);
     }
     readback.unmap();
+  }
+
+  #narrow(band: Band, slot: BandSlot): void {
+    if (!this.#narrower) return;
+    const encoder = this.#device.createCommandEncoder({ label: 'attnc narrow' });
+    this.#narrower.record(encoder, slot.computed, slot.out, band.rows * band.heads * this.#valueDim);
+    this.#device.queue.submit([encoder.finish()]);
   }
 
   /** Rows that no sequence has: out = 0, lse = −∞. */

@@ -9,7 +9,7 @@ import { runStream } from '../../runtime/stream/pipeline.js';
 import { planStream } from '../../runtime/stream/plan.js';
 import { tensorRows } from '../../runtime/stream/tensor-rows.js';
 import { tensorSink } from '../../runtime/stream/tensor-sink.js';
-import { tensor, zeros } from '../../runtime/tensor.js';
+import { tensor, toFloat32, zeros } from '../../runtime/tensor.js';
 import { lowerSample, settingsFor, sizesFor, type ProblemShape } from '../differential/problems.js';
 import { makeTensors } from '../gpu/tensors.js';
 import { LENGTHS, SAMPLES } from '../shapes.js';
@@ -73,3 +73,27 @@ test.serial('run takes tensors that cannot be bound at once', async (t) => {
   t.true(report.pass, JSON.stringify(report));
   t.true(stats.steps > 8, `${stats.steps} steps`);
 });
+
+for (const dtype of ['f16', 'bf16'] as const) {
+  test.serial(`results of many windows are rounded to ${dtype} once`, async (t) => {
+    const { program } = compile('pattern dense() { i -> j when true }', { dim: DIM, windows: true });
+    if (!program) return t.fail();
+    const made = makeTensors({ batch: 1, heads: 2, queries: 100, keys: 3000 }, DIM, DIM, 'plain', 1);
+    const expected = reference(program.pattern, made);
+    const sources = { q: tensorRows(made.q, 'q'), k: tensorRows(made.k, 'k'), v: tensorRows(made.v, 'v') };
+    const out = zeros(dtype, [1, 2, 100, DIM]);
+    const lse = tensor('f32', [1, 2, 100], new Float32Array(200));
+    const options = { deviceBytes: 60_000, hostBytes: 64_000, out: dtype };
+    const planned = planStream(program, sources, {}, opened.device.limits, options);
+    t.true(planned.bands[0].windows.length > 30 && planned.computed === 'f32');
+    await runStream(opened.device, program, planned, sources, tensorSink(out, lse), options);
+    const got = toFloat32(out);
+    // Half a unit of the last place of the type, of what f32 says it is.
+    const unit = dtype === 'f16' ? 2 ** -11 : 2 ** -8;
+    const worst = got.reduce((most, x, n) => {
+      const wanted = expected.out[n];
+      return Math.max(most, Math.abs(x - wanted) / (unit * Math.max(Math.abs(wanted), 1e-3) + 1e-6));
+    }, 0);
+    t.true(worst < 1.02, `${worst} half units`);
+  });
+}
