@@ -25,6 +25,8 @@ export const errorTable = {
   'unsupported-file': { code: 'ATTN5002', title: 'unsupported file' },
   'file-access': { code: 'ATTN5003', title: 'file cannot be opened' },
   usage: { code: 'ATTN5004', title: 'wrong usage' },
+  'file-changed': { code: 'ATTN5005', title: 'file changed during the run' },
+  'cannot-resume': { code: 'ATTN5006', title: 'run that cannot be resumed' },
 } as const;
 
 export type ErrorKind = keyof typeof errorTable;
@@ -252,6 +254,23 @@ export function unsupportedFile(file: string, why: string, help?: string): Attnc
 
 export function fileAccess(file: string, why: string, cause?: unknown): AttncError {
   return new AttncError('file-access', `${file}: ${why}`, { details: { file }, cause });
+}
+
+/** `how` is a clause: "it got shorter, from 20 to 10 bytes". */
+export function fileChanged(file: string, how: string, cause?: unknown): AttncError {
+  return new AttncError('file-changed', `${file} changed while it was read: ${how}`, {
+    help: 'run again when nothing writes to it',
+    details: { file },
+    cause,
+  });
+}
+
+/** `why` is a clause about the unfinished result `file`. */
+export function cannotResume(file: string, why: string, details: Record<string, unknown> = {}): AttncError {
+  return new AttncError('cannot-resume', `${file} cannot be resumed: ${why}`, {
+    help: 'run without --resume to begin anew',
+    details: { file, ...details },
+  });
 }
 
 export function usageError(problem: string, help?: string): AttncError {

@@ -266,31 +266,79 @@ export function planPass(
   };
 }
 
+/** Keys lo … hi − 1. */
+export type KeyRun = readonly [lo: number, hi: number];
+
 /**
- * Finds the keys that a query position may attend to, through bounds and subdivision: never by scanning the sequence
- * (unless nothing bounds the pattern). The caller still evaluates the multiplicity of each.
+ * Finds the keys that a query position may attend to, as ascending runs with gaps between them: through bounds and
+ * subdivision, never by scanning the sequence (unless nothing bounds a rule). The caller still evaluates the
+ * multiplicity of each. Undefined where the rules together lead to more than `most` keys, which are then not looked for.
  */
+export function rowRuns(
+  pattern: Pattern,
+  shape: BoundShape,
+  inputs: BoundInputs,
+): (batch: number, head: number, i: number, most?: number) => readonly KeyRun[] | undefined {
+  const axes = shape.grid.length;
+  const queries = rowsSpace('i');
+  // Each rule by itself: one that nothing bounds would have the others tested over the whole sequence.
+  const segments = ruleConditions(pattern.edges).map(({ rule, when }) =>
+    makeSegment(
+      [{ atoms: [when], label: rule.label, source: rule.origin.text }],
+      queries,
+      rowsSpace('j'),
+      axes,
+    ),
+  );
+  const planner = planTiles(
+    { kind: 'tiles', queries, segments, plan: 'host', complete: true },
+    shape,
+    inputs,
+    1,
+  );
+  const enough = {};
+  return (batch, head, i, most = Infinity) => {
+    const found: [lo: number, hi: number][] = [];
+    let count = 0;
+    try {
+      planner.tile(batch, head, 0, i - baseOf(shape, batch), (_, first, tiles) => {
+        const run: [number, number] = [first * TILE, Math.min((first + tiles) * TILE, shape.keys[batch])];
+        count += run[1] - run[0];
+        // Out of the search, which would go on for as long as there are keys.
+        if (count > most) throw enough;
+        found.push(run);
+      });
+    } catch (error) {
+      if (error !== enough) throw error;
+      return undefined;
+    }
+    return union(found);
+  };
+}
+
+/** Ascending intervals with gaps between them; changes those given. */
+function union(runs: [lo: number, hi: number][]): readonly KeyRun[] {
+  const joined: [lo: number, hi: number][] = [];
+  for (const run of runs.sort((a, b) => a[0] - b[0])) {
+    const last = joined.at(-1);
+    if (last && run[0] <= last[1]) last[1] = Math.max(last[1], run[1]);
+    else joined.push(run);
+  }
+  return joined;
+}
+
+/** The same as an array of keys. */
 export function rowFinder(
   pattern: Pattern,
   shape: BoundShape,
   inputs: BoundInputs,
 ): (batch: number, head: number, i: number) => Int32Array {
-  const axes = shape.grid.length;
-  const terms = ruleConditions(pattern.edges).map(({ rule, when }) => ({
-    atoms: [when],
-    label: rule.label,
-    source: rule.origin.text,
-  }));
-  const queries = rowsSpace('i');
-  const segment = makeSegment(terms, queries, rowsSpace('j'), axes);
-  const pass: TilePass = { kind: 'tiles', queries, segments: [segment], plan: 'host', complete: true };
-  const planner = planTiles(pass, shape, inputs, 1);
+  const runs = rowRuns(pattern, shape, inputs);
   return (batch, head, i) => {
-    const keys: number[] = [];
-    planner.tile(batch, head, 0, i - baseOf(shape, batch), (_, first, count) => {
-      const end = Math.min((first + count) * TILE, shape.keys[batch]);
-      for (let j = first * TILE; j < end; j++) keys.push(j);
-    });
-    return Int32Array.from(keys).sort();
+    const found = runs(batch, head, i) ?? [];
+    const keys = new Int32Array(found.reduce((count, [lo, hi]) => count + hi - lo, 0));
+    let at = 0;
+    for (const [lo, hi] of found) for (let j = lo; j < hi; j++) keys[at++] = j;
+    return keys;
   };
 }

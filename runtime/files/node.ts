@@ -205,7 +205,7 @@ async function writeParts(
 }
 
 /** Runs `use`; what the system reports becomes an error that names the file. */
-async function named<T>(path: string, use: () => Promise<T>): Promise<T> {
+export async function named<T>(path: string, use: () => Promise<T>): Promise<T> {
   try {
     return await use();
   } catch (error) {
@@ -228,6 +228,12 @@ function systemReason(code: string, message: string): string {
       return 'a part of its path is not a directory';
     case 'ENOSPC':
       return 'no space left on the device';
+    case 'EFBIG':
+      return 'the file would be larger than the file system allows';
+    case 'EDQUOT':
+      return 'the quota of disk space is used up';
+    case 'EIO':
+      return 'the device reports an input or output error';
     case 'EROFS':
       return 'the file system is read-only';
     case 'EMFILE':

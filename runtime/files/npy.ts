@@ -118,17 +118,22 @@ export function writeNpy(t: Tensor): Uint8Array {
 
 /** The same, as the pieces to write one after another; the elements are not copied. */
 export function npyParts(t: Tensor): readonly [Uint8Array, Uint8Array] {
-  const name = [...dtypeOf].find(([, dtype]) => dtype === t.dtype)?.[0];
+  return [npyHead(t.dtype, t.shape), bytesOf(t)];
+}
+
+/** What stands before the elements of a .npy file, version 1. */
+export function npyHead(dtype: DType, sizes: readonly number[]): Uint8Array {
+  const name = [...dtypeOf].find(([, known]) => known === dtype)?.[0];
   if (name === undefined) {
-    throw new AttncError('unsupported-file', `.npy has no ${t.dtype}`, {
+    throw new AttncError('unsupported-file', `.npy has no ${dtype}`, {
       help: 'write .safetensors, or convert it to f32 first',
     });
   }
-  if (t.shape.length > maxAxes) {
-    throw new AttncError('unsupported-file', `.npy has at most ${maxAxes} axes, not ${t.shape.length}`);
+  if (sizes.length > maxAxes) {
+    throw new AttncError('unsupported-file', `.npy has at most ${maxAxes} axes, not ${sizes.length}`);
   }
-  const descr = `${t.dtype === 'bool' ? '|' : '<'}${name}`;
-  const shape = t.shape.length === 1 ? `(${t.shape[0]},)` : `(${t.shape.join(', ')})`;
+  const descr = `${dtype === 'bool' ? '|' : '<'}${name}`;
+  const shape = sizes.length === 1 ? `(${sizes[0]},)` : `(${sizes.join(', ')})`;
   const text = `{'descr': '${descr}', 'fortran_order': False, 'shape': ${shape}, }`;
   const end = Math.ceil((10 + text.length + 1) / 64) * 64;
   const head = new Uint8Array(end).fill(0x20);
@@ -136,7 +141,7 @@ export function npyParts(t: Tensor): readonly [Uint8Array, Uint8Array] {
   new DataView(head.buffer).setUint16(8, end - 10, true);
   for (let n = 0; n < text.length; n++) head[10 + n] = text.charCodeAt(n);
   head[end - 1] = 0x0a;
-  return [head, bytesOf(t)];
+  return head;
 }
 
 /** The header is a Python dict of literals: each name, and its value's text. */

@@ -128,6 +128,15 @@ export function safetensorsParts(
   tensors: ReadonlyMap<string, Tensor>,
   metadata: Readonly<Record<string, string>> = {},
 ): readonly Uint8Array[] {
+  const { head, entries } = safetensorsLayout(tensors, metadata);
+  return [head, ...entries.map(({ name }) => bytesOf(tensors.get(name)!))];
+}
+
+/** The header of a file, and where in the file the tensors' bytes belong, in that order. */
+export function safetensorsLayout(
+  tensors: ReadonlyMap<string, { readonly dtype: DType; readonly shape: readonly number[] }>,
+  metadata: Readonly<Record<string, string>> = {},
+): { readonly head: Uint8Array; readonly entries: readonly SafetensorsEntry[] } {
   if (tensors.has('__metadata__'))
     throw usageError("a tensor cannot be called '__metadata__' in safetensors");
   // Widest elements first keeps every tensor aligned; names make the file the same each time.
@@ -137,19 +146,21 @@ export function safetensorsParts(
   const items: string[] = [];
   if (Object.keys(metadata).length > 0) items.push(`"__metadata__":${JSON.stringify(metadata)}`);
   let at = 0;
-  for (const [name, { dtype, shape, data }] of sorted) {
-    const end = at + data.byteLength;
-    const entry = { dtype: dtypeNames[dtype], shape, data_offsets: [at, end] };
+  const entries = sorted.map(([name, { dtype, shape }]) => {
+    const begin = at;
+    at += shape.reduce((count, size) => count * size, bytesPerElement[dtype]);
+    const entry = { dtype: dtypeNames[dtype], shape, data_offsets: [begin, at] };
     items.push(`${JSON.stringify(name)}:${JSON.stringify(entry)}`);
-    at = end;
-  }
+    return { name, dtype, shape, begin, end: at };
+  });
   // JSON.stringify writes lone surrogates as escapes, so the header is always valid UTF-8.
   const text = new TextEncoder().encode(`{${items.join(',')}}`);
   const padded = Math.ceil(text.length / 8) * 8;
   const head = new Uint8Array(8 + padded).fill(0x20);
   new DataView(head.buffer).setBigUint64(0, BigInt(padded), true);
   head.set(text, 8);
-  return [head, ...sorted.map(([, t]) => bytesOf(t))];
+  const base = head.length;
+  return { head, entries: entries.map((e) => ({ ...e, begin: base + e.begin, end: base + e.end })) };
 }
 
 function readEntry(name: string, json: Json, base: number, file: string): SafetensorsEntry {

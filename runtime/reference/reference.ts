@@ -1,16 +1,13 @@
 import type { Pattern } from '../../compiler/ir/edges.js';
 import { evaluator } from '../../compiler/ir/evaluate.js';
 import { rowFinder } from '../../compiler/ir/plan.js';
-import { baseOf, setShape, setSide, type BoundShape } from '../../compiler/ir/shape.js';
-import { compileTape } from '../../compiler/ir/tape.js';
-import type { Expr } from '../../compiler/ir/expr.js';
-import type { BoundInputs } from '../../compiler/ir/inputs.js';
+import { baseOf } from '../../compiler/ir/shape.js';
 import { bindInputs } from '../bind-inputs.js';
 import { bindShape } from '../bind-shape.js';
 import { checkBinding } from '../check-binding.js';
 import type { HostTensors } from '../bindings.js';
-import { valueOutOfRange } from '../errors.js';
 import { toFloat32 } from '../tensor.js';
+import { checkRow, dotProduct, scoreFunction, sinkFunction } from './scores.js';
 
 /**
  * The oracle: the definition of docs/language.md in float64, pair by pair. Conditions are float32 as specified,
@@ -77,7 +74,7 @@ export function reference(pattern: Pattern, given: HostTensors, options: Referen
   const group = shape.heads / shape.keyHeads;
   const multiplicity = evaluator(pattern, shape, inputs);
   const score = scoreFunction(pattern.score, shape, inputs);
-  const sink = pattern.mix.sink && compileTape([pattern.mix.sink], { precision: 'f64' });
+  const sink = sinkFunction(pattern.mix.sink, shape, inputs);
   const finder = (options.bounds ?? rows !== undefined) ? rowFinder(pattern, shape, inputs) : undefined;
   const all = Int32Array.from({ length: finder ? 0 : keys }, (_, j) => j);
   const found = { keys: new Int32Array(64), m: new Float64Array(64), s: new Float64Array(64) };
@@ -117,7 +114,7 @@ export function reference(pattern: Pattern, given: HostTensors, options: Referen
     }
     // Scores that are all −∞ (additive masks) leave no edge.
     if (edges === 0 || most === -Infinity) continue;
-    mixRow(result, n, found, edges, most, v, keyRows, sinkOf(sink, shape, inputs, batch, head, i));
+    mixRow(result, n, found, edges, most, v, keyRows, sink(batch, head, i));
     for (let e = 0; e < edges && !result.tainted[n]; e++) {
       if (!finite(keyRows + found.keys[e])) result.tainted[n] = 1;
     }
@@ -156,63 +153,8 @@ function mixRow(
   for (let d = 0; d < dim; d++) out[d] /= total;
 }
 
-/** Four sums side by side, so that additions need not wait for each other. */
-function dotProduct(a: Float32Array, aAt: number, b: Float32Array, bAt: number, length: number): number {
-  let [s0, s1, s2, s3] = [0, 0, 0, 0];
-  let d = 0;
-  for (; d + 4 <= length; d += 4) {
-    s0 += a[aAt + d] * b[bAt + d];
-    s1 += a[aAt + d + 1] * b[bAt + d + 1];
-    s2 += a[aAt + d + 2] * b[bAt + d + 2];
-    s3 += a[aAt + d + 3] * b[bAt + d + 3];
-  }
-  for (; d < length; d++) s0 += a[aAt + d] * b[bAt + d];
-  return s0 + s1 + (s2 + s3);
-}
-
 function addScaled(into: Float64Array, weight: number, v: Float32Array, at: number): void {
   for (let d = 0; d < into.length; d++) into[d] += weight * v[at + d];
-}
-
-interface ScoreFunction {
-  row(batch: number, head: number, i: number): void;
-  at(j: number, dot: number): number;
-}
-
-function scoreFunction(score: Expr | undefined, shape: BoundShape, inputs: BoundInputs): ScoreFunction {
-  const scale = 1 / Math.sqrt(shape.dim);
-  if (score === undefined) return { row: () => undefined, at: (_, dot) => dot * scale };
-  const tape = compileTape([score], { precision: 'f64' });
-  const dotSlot = tape.slot('dot');
-  return {
-    row: (batch, head, i) => {
-      setShape(tape, shape, batch, head);
-      tape.set('scale', scale);
-      setSide(tape, 'i', i, shape.grid);
-    },
-    at: (j, dot) => {
-      setSide(tape, 'j', j, shape.grid);
-      if (dotSlot >= 0) tape.registers[dotSlot] = dot;
-      tape.run(inputs);
-      return tape.result(0);
-    },
-  };
-}
-
-function sinkOf(
-  tape: ReturnType<typeof compileTape> | undefined,
-  shape: BoundShape,
-  inputs: BoundInputs,
-  batch: number,
-  head: number,
-  i: number,
-): number | undefined {
-  if (!tape) return undefined;
-  setShape(tape, shape, batch, head);
-  tape.set('scale', 1 / Math.sqrt(shape.dim));
-  setSide(tape, 'i', i, shape.grid);
-  tape.run(inputs);
-  return tape.result(0);
 }
 
 /** Is a row finite in all the tensors? Looks at each row once. */
@@ -240,13 +182,4 @@ function grow(found: { keys: Int32Array; m: Float64Array; s: Float64Array }): vo
   m.set(found.m);
   s.set(found.s);
   Object.assign(found, { keys, m, s });
-}
-
-function checkRow(r: RowIndex, shape: BoundShape): void {
-  const inside = (what: string, x: number, size: number): void => {
-    if (!Number.isInteger(x) || x < 0 || x >= size) throw valueOutOfRange(what, x, 0, size - 1);
-  };
-  inside('the batch of a row', r.batch, shape.batch);
-  inside('the head of a row', r.head, shape.heads);
-  inside('a row', r.row, shape.queries[r.batch]);
 }

@@ -1,4 +1,3 @@
-import type { StorageType } from '../../compiler/ir/program.js';
 import { firstKey, GOLDEN, HASH_WGSL, streamKeys } from './row-hash.js';
 
 /**
@@ -82,9 +81,6 @@ export function sumBand(
     sumRows('lse', batch, head, lo, lseBytes, 4),
   );
 }
-
-/** Bytes of a row that can be summed: its words are whole for the head sizes of kernels. */
-export const outRowBytes = (dtype: StorageType, dim: number): number => (dtype === 'f32' ? 4 : 2) * dim;
 
 /** Invocations of a workgroup, along x. */
 export const SUM_WORKGROUP = 256;

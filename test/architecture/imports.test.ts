@@ -46,6 +46,7 @@ const MAY_IMPORT: readonly (readonly [folder: string, ours: readonly string[], o
     ['runtime/node', ['runtime/'], ['node:', 'webgpu']],
     ['runtime/files/node.ts', ['runtime/'], ['node:']],
     ['runtime/files', ['runtime/'], []],
+    ['runtime/stream/node', ['runtime/'], ['node:']],
     ['runtime', ['runtime/', 'compiler/ir/'], []],
     ['cli', ['cli/', 'runtime/', 'compiler/', 'grammar/'], ['node:', 'commander', 'pngjs']],
     ['bench', ['bench/', 'cli/', 'runtime/', 'compiler/', 'grammar/'], ['node:']],

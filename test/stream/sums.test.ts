@@ -12,11 +12,11 @@ import {
   sumText,
   type RowSum,
 } from '../../runtime/stream/row-sum.js';
-import { randomRows } from '../../runtime/stream/random-rows.js';
 import type { BandResult, RowSink, SinkSummary } from '../../runtime/stream/rows.js';
 import { summaryJson } from '../../runtime/stream/summary.js';
-import type { StorageType } from '../../compiler/ir/program.js';
+import type { Band } from '../../runtime/stream/tally.js';
 import { bufferOf } from './buffers.js';
+import { bandsOf, results, writeBand, type Results } from './results.js';
 
 const MOST = 2 ** 31 - 1;
 
@@ -25,44 +25,6 @@ test.before(async () => {
   opened = await openDevice();
 });
 test.after.always(() => opened?.close());
-
-interface Results {
-  readonly dtype: StorageType;
-  readonly shape: readonly [number, number, number, number];
-  out(batch: number, head: number, lo: number, hi: number): Promise<Uint8Array>;
-  lse(batch: number, head: number, lo: number, hi: number): Promise<Float32Array>;
-}
-
-/** Results like those of a run, with an lse of −∞ here and there. */
-function results(dtype: StorageType, shape: readonly [number, number, number, number]): Results {
-  const out = randomRows('out', dtype, shape, 1);
-  const lse = randomRows('lse', 'f32', [shape[0], shape[1], shape[2], 1], 2);
-  const rowBytes = shape[3] * (dtype === 'f32' ? 4 : 2);
-  return {
-    dtype,
-    shape,
-    out: async (batch, head, lo, hi) => {
-      const bytes = new Uint8Array((hi - lo) * rowBytes);
-      await out.read(batch, head, lo, hi, bytes);
-      return bytes;
-    },
-    lse: async (batch, head, lo, hi) => {
-      const values = new Float32Array(hi - lo);
-      await lse.read(batch, head, lo, hi, new Uint8Array(values.buffer));
-      return values.map((x, n) => ((lo + n) % 13 === 5 ? -Infinity : x));
-    },
-  };
-}
-
-type Band = readonly [batch: number, head: number, lo: number, hi: number];
-
-function bands([batches, heads, rows]: Results['shape'], size: number): Band[] {
-  const all: Band[] = [];
-  for (let b = 0; b < batches; b++)
-    for (let h = 0; h < heads; h++)
-      for (let lo = 0; lo < rows; lo += size) all.push([b, h, lo, Math.min(lo + size, rows)]);
-  return all;
-}
 
 const keep = [
   { batch: 1, head: 0, row: 5 },
@@ -74,7 +36,7 @@ const keep = [
 
 async function throughHost(sink: RowSink, of: Results, list: readonly Band[]): Promise<BandResult[]> {
   const done: BandResult[] = [];
-  for (const band of list) done.push(await sink.write(...band, await of.out(...band), await of.lse(...band)));
+  for (const band of list) done.push(await writeBand(sink, of, band));
   return done;
 }
 
@@ -82,14 +44,16 @@ async function throughDevice(sink: RowSink, of: Results, list: readonly Band[]):
   const { device } = opened;
   const pending = [];
   for (const band of list) {
-    const out = await of.out(...band);
-    const lse = await of.lse(...band);
+    const { batch, head, lo, hi } = band;
+    const out = await of.out(band);
+    const lse = await of.lse(band);
     // Both in one buffer, at odd places.
     const bytes = new Uint8Array(20 + out.length + lse.byteLength);
     bytes.set(out, 12);
     bytes.set(new Uint8Array(lse.buffer), 20 + out.length);
     const buffer = bufferOf(device, bytes);
-    pending.push(sink.absorb!(device, ...band, { buffer, offset: 12 }, { buffer, offset: 20 + out.length }));
+    const [first, second] = [12, 20 + out.length].map((offset) => ({ buffer, offset }));
+    pending.push(sink.absorb!(device, batch, head, lo, hi, first, second));
     // What is submitted later may write there.
     device.queue.writeBuffer(buffer, 0, new Uint8Array(bytes.length));
   }
@@ -103,7 +67,7 @@ for (const dtype of ['f32', 'f16', 'bf16'] as const) {
     for (const size of [100, 64, 7, 1]) {
       for (const through of [throughHost, ...(size < 7 ? [] : [throughDevice])]) {
         const sink = checksumSink(dtype, of.shape, { keep });
-        const done = await through(sink, of, bands(of.shape, size));
+        const done = await through(sink, of, bandsOf(of.shape, size));
         const summary = await sink.finish();
         await sink.close();
         const sums = done.map((d) => sumFromText(d.sum)!);
@@ -124,20 +88,21 @@ for (const dtype of ['f32', 'f16', 'bf16'] as const) {
       ],
     );
     for (const k of first.kept) {
-      t.deepEqual(k.out, await of.out(k.batch, k.head, k.row, k.row + 1));
-      t.is(k.lse, (await of.lse(k.batch, k.head, k.row, k.row + 1))[0]);
+      const band = { ...k, lo: k.row, hi: k.row + 1 };
+      t.deepEqual(k.out, await of.out(band));
+      t.is(k.lse, (await of.lse(band))[0]);
     }
   });
 }
 
 test('a resumed sum is that of the whole', async (t) => {
   const of = results('f16', [2, 3, 100, 24]);
-  const list = bands(of.shape, 30);
+  const list = bandsOf(of.shape, 30);
   const whole = checksumSink('f16', of.shape, { keep });
   const done = await throughHost(whole, of, list);
   const rest = checksumSink('f16', of.shape, {
     keep,
-    done: done.slice(0, 9).map((d, n) => ({ ...d, rows: list[n][3] - list[n][2] })),
+    done: done.slice(0, 9).map((d, n) => ({ ...d, ...list[n] })),
   });
   await throughHost(rest, of, list.slice(9));
   t.deepEqual(await rest.finish(), await whole.finish());
@@ -146,8 +111,8 @@ test('a resumed sum is that of the whole', async (t) => {
 test('a sum of less than all rows is not told', async (t) => {
   const of = results('f32', [1, 1, 10, 16]);
   const sink = checksumSink('f32', of.shape);
-  await throughHost(sink, of, [[0, 0, 0, 9]]);
-  await t.throwsAsync(sink.finish(), { message: /9 of 10 rows/ });
+  await throughHost(sink, of, [{ batch: 0, head: 0, lo: 0, hi: 9 }]);
+  await t.throwsAsync(sink.finish(), { message: /9 of 10 rows have a result/ });
 });
 
 const EXAMPLE = Uint32Array.of(1, 2, 3, 0x80000000, 5, 6);
