@@ -1,0 +1,120 @@
+import { regionsOf, runsOfRegion, type Region } from './digits.js';
+import { clipRun, joinIntervals, unionOfRuns, type KeyInterval, type KeyRun } from './key-runs.js';
+import { queryRegions, type CompiledNeed } from './needs-compile.js';
+import type { Family } from './needs-families.js';
+import type { SearchState } from './needs-search.js';
+
+/** Pieces of keys not found so far, past which they aren't kept apart. */
+const MOST_PIECES = 256;
+/** Runs collected before they are united. */
+const MOST_RUNS = 1_000_000;
+
+/** The keys that the queries first … last attend to by any of the terms. */
+export function exactKeys(
+  needs: readonly CompiledNeed[],
+  first: number,
+  last: number,
+  keys: KeyInterval,
+  state: SearchState,
+): readonly KeyRun[] {
+  let runs: KeyRun[] = [];
+  let most = MOST_RUNS;
+  const collect = (run: KeyRun): void => {
+    const inside = clipRun(run, keys.lo, keys.hi - 1);
+    if (!inside) return;
+    runs.push(inside);
+    if (runs.length < most) return;
+    runs = [...unionOfRuns(runs)];
+    most = Math.max(MOST_RUNS, 2 * runs.length);
+  };
+  let open: readonly KeyInterval[] = [keys];
+  for (const need of needs) {
+    // Whatever a family adds, it is there already.
+    if (open.length === 0) break;
+    if (need.family) {
+      familyKeys(need, need.family, first, last, keys, collect, state);
+      continue;
+    }
+    const queries = queryRegions(need, first, last, state);
+    if (queries.length === 0) continue;
+    need.search.begin(first, last);
+    const dense: KeyInterval[] = [];
+    const emit = (r: Region): void =>
+      runsOfRegion(need.keys, r, (run) => {
+        collect(run);
+        if (run.step === 1) dense.push({ lo: run.lo, hi: run.hi + 1 });
+      });
+    for (const { lo, hi } of open) {
+      let rest = need.sideKeys(regionsOf(need.keys, lo, hi - 1), () => state.steps++);
+      for (const q of queries) {
+        if (rest.length === 0) break;
+        rest = rest.flatMap((r) => need.search.find(q, r, emit, state));
+      }
+    }
+    const left = subtract(open, joinIntervals(dense, 0));
+    if (left.length <= MOST_PIECES) open = left;
+  }
+  return unionOfRuns(runs);
+}
+
+/** Ascending intervals less others. */
+function subtract(from: readonly KeyInterval[], what: readonly KeyInterval[]): readonly KeyInterval[] {
+  const out: KeyInterval[] = [];
+  let n = 0;
+  for (const { lo, hi } of from) {
+    let at = lo;
+    while (n < what.length && what[n].hi <= at) n++;
+    for (let m = n; m < what.length && what[m].lo < hi; m++) {
+      if (what[m].lo > at) out.push({ lo: at, hi: what[m].lo });
+      at = Math.max(at, what[m].hi);
+    }
+    if (at < hi) out.push({ lo: at, hi });
+  }
+  return out;
+}
+
+/** What a member of a family may cost to look at, besides the budget. */
+const STEPS_FOR_A_MEMBER = 16;
+/** Edges are given, however many they are; of what is drawn, so many members are looked at. */
+const MOST_DRAWN = 5_000_000;
+
+function familyKeys(
+  need: CompiledNeed,
+  family: Family,
+  first: number,
+  last: number,
+  keys: KeyInterval,
+  collect: (run: KeyRun) => void,
+  state: SearchState,
+): void {
+  let drawn = 0;
+  const seen = Number.isFinite(family.members) && family.fixed ? new Uint8Array(family.members) : undefined;
+  const emit = (r: Region): void => runsOfRegion(need.keys, r, collect);
+  family.each(first, last, (member, row, from, to) => {
+    state.steps++;
+    state.budget += STEPS_FOR_A_MEMBER;
+    if (!Number.isFinite(family.members) && ++drawn > MOST_DRAWN) {
+      const span = family.span(first, last);
+      const all = family.keysOf(span.lo, span.hi, first, last);
+      state.exact = false;
+      collect({ lo: Math.max(all.lo, keys.lo), hi: Math.min(all.hi, keys.hi - 1), step: 1 });
+      return true;
+    }
+    if (seen?.[member] === 1 || from > to) return false;
+    const found = family.keysOf(member, member, from, to);
+    const [lo, hi] = [Math.max(found.lo, keys.lo), Math.min(found.hi, keys.hi - 1)];
+    if (lo > hi) return false;
+    if (family.certain) {
+      collect({ lo, hi, step: 1 });
+      if (seen) seen[member] = 1;
+      return false;
+    }
+    // A member is drawn for these queries and no others.
+    need.search.begin(from, to);
+    need.search.set('member', member);
+    need.search.set('row', row);
+    const left = need.search.find({ lo: [from], hi: [to] }, { lo: [lo], hi: [hi] }, emit, state);
+    if (seen && left.length === 0) seen[member] = 1;
+    return false;
+  });
+}
