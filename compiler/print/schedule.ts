@@ -85,6 +85,8 @@ function spaceLines(side: string, space: Space, options: ExpressionOptions): str
       return [`${side}: list ${space.list}, those with ${text(space.condition)}`];
     case 'grid':
       return [`${side}: boxes of ${space.tile.join(' × ')} in ${space.sizes.map(text).join(' × ')}`];
+    case 'box':
+      return space.lo.map((lo, n) => `${side}: along axis ${n} from ${text(lo)} to ${text(space.hi[n])}`);
   }
 }
 

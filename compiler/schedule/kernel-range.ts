@@ -18,6 +18,7 @@ export function kernelRanges(pass: TilePass): readonly KernelRange[] {
 }
 
 function spaceExpressions(space: Space): readonly Expr[] {
+  if (space.kind === 'box') return [...space.lo, ...space.hi];
   return space.kind === 'line' ? [space.size, space.position, space.classes] : [];
 }
 

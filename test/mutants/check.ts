@@ -7,7 +7,14 @@ import { rowFinder } from '../../compiler/ir/plan.js';
 import { baseOf, type BoundShape } from '../../compiler/ir/shape.js';
 import { PASSES, runPasses } from '../../compiler/passes/index.js';
 import { candidateSchedules } from '../../compiler/schedule/index.js';
-import { bindProblem, fitsShape, lowerSample, settingsFor, type Problem } from '../differential/problems.js';
+import {
+  bindProblem,
+  fitsShape,
+  isOnGrid,
+  lowerSample,
+  settingsFor,
+  type Problem,
+} from '../differential/problems.js';
 import { firstDifference, scheduledMultiplicity, trueMultiplicity } from '../differential/schedule-edges.js';
 import { int } from '../../compiler/ir/build.js';
 import { latticeOfKeys, latticeOfQueries, periodicSpace, rowsSpace } from '../../compiler/ir/space.js';
@@ -28,7 +35,7 @@ function differs(pattern: Pattern, { shape, inputs }: Problem, rows: number): st
   for (const schedule of candidateSchedules(optimised)) {
     if (!fitsShape(schedule, shape)) continue;
     const wrong = firstDifference(
-      scheduledMultiplicity(schedule, shape, inputs, schedule.name === 'grid' ? 64 : rows),
+      scheduledMultiplicity(schedule, shape, inputs, isOnGrid(schedule) ? 64 : rows),
       expected,
       shape,
     );
