@@ -37,7 +37,7 @@ function emitKeyBox(shader: Shader, target: Target, space: BoxSpace, segment: nu
   const axes = space.sizes.length;
   const { lets, values } = printAll([...space.lo, ...space.hi], boxPrinter(shader, target));
   const fields = lines(axes, (n) => (n === 0 ? 'lo_0' : `lo_${n}, extent_${n}, inverse_of(extent_${n})`));
-  if (axes > 1) divisions(shader);
+  if (axes > 1) shader.helper('quotient', () => DIVISIONS);
   return wgsl`
     fn key_box_${segment}(at: Place, box: Box) -> KeyBox {
       ${lets}
@@ -46,21 +46,21 @@ function emitKeyBox(shader: Shader, target: Target, space: BoxSpace, segment: nu
     }`;
 }
 
-function divisions(shader: Shader): void {
-  shader.helper(
-    'quotient',
-    () => wgsl`
-      // 1 / b, however it is rounded too small: by about one part in 2^20.
-      fn inverse_of(b: i32) -> f32 {
-        return ${floatLiteral(1 - 2 ** -20)} / f32(max(b, 1));
-      }
-      // a / b, of which the product is short by less than 1 up to ${MOST_BOX_ROWS}.
-      fn quotient(a: i32, b: i32, inverse: f32) -> i32 {
-        let q = i32(f32(a) * inverse);
-        return q + select(0, 1, a - q * b >= b);
-      }`,
-  );
-}
+/**
+ * Division of what isn't negative, where the quotient is below MOST_BOX_ROWS. The inverse is too small by one part in
+ * 2^20, more than all roundings together (WGSL's division may be off by 2.5 units in the last place), so that the
+ * product is never too large and, up to 2^18, too small by less than 1.
+ */
+export const DIVISIONS = wgsl`
+  // A little less than 1 / b.
+  fn inverse_of(b: i32) -> f32 {
+    return ${floatLiteral(1 - 2 ** -20)} / f32(max(b, 1));
+  }
+  // a / b, exactly, where it is below ${MOST_BOX_ROWS}.
+  fn quotient(a: i32, b: i32, inverse: f32) -> i32 {
+    let q = i32(f32(a) * inverse);
+    return q + select(0, 1, a - q * b >= b);
+  }`;
 
 /** Statements that give `x_0`, `x_1`, …: the grid coordinates of cell `v`. */
 export function cellLets(space: BoxSpace, segment: number): readonly string[] {

@@ -70,7 +70,7 @@ export interface BoxSpace {
   readonly name: string;
 }
 
-/** Cells of a grid without its last axis, past which there are no boxes: see `quotient` in emit/boxes.ts. */
+/** Cells of a grid without its last axis, past which there are no boxes: see `DIVISIONS` in emit/boxes.ts. */
 export const MOST_BOX_ROWS = 2 ** 18;
 
 export type QuerySpace = LineSpace | ListSpace | GridSpace;
