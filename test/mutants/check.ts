@@ -22,6 +22,7 @@ import type { LineSpace } from '../../compiler/ir/schedule.js';
 import { compileTape } from '../../compiler/ir/tape.js';
 import { checkBounds } from '../property/check-bounds.js';
 import { randomInputs, randomPattern } from '../property/generate.js';
+import { randomNeighbourhood } from '../property/generate-grid.js';
 import { LENGTHS, SAMPLES } from '../shapes.js';
 import type { Pattern } from '../../compiler/ir/edges.js';
 
@@ -71,7 +72,11 @@ function samples(): string | undefined {
 }
 
 function randomOnes(runs: number): string | undefined {
-  for (const p of fc.sample(randomPattern(), { numRuns: runs, seed: 11 })) {
+  const drawn = [
+    ...fc.sample(randomPattern(), { numRuns: runs, seed: 11 }),
+    ...fc.sample(randomNeighbourhood(), { numRuns: runs / 2, seed: 11 }),
+  ];
+  for (const p of drawn) {
     const checked = checkSource({ file: 'random.attn', text: p.text }, { pattern: 'random' });
     if (hasErrors(checked.diagnostics) || !checked.pattern) continue;
     const parameters = new Map(
