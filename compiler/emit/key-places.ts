@@ -31,13 +31,14 @@ export function emitKeySwitch(pass: TilePass): string {
     }`;
 }
 
-/** `key_place(at, segment, tile, r)`: the grid coordinates of key r of a segment's tile, where there is one. */
+/** `key_place(at, segment, tile, r)`: the grid coordinates of key r of a segment's tile; see `marksPlaces`. */
 export function emitKeyPlaces(pass: TilePass): string {
   const one = (n: number): string => {
     const { space } = pass.segments[n];
     const { position } = keySpaceNames(n);
     if (space.kind !== 'box') return `return grid_place(${position}(at, tile, r));`;
-    const places = lines(4, (axis) => (axis < space.sizes.length ? `x_${axis}` : '0'));
+    const none = `select(-1, 0, v < ${keySpaceNames(n).size}(at))`;
+    const places = lines(4, (axis) => (axis < space.sizes.length ? `x_${axis}` : axis === 3 ? none : '0'));
     return wgsl`
       let v = tile * 64 + r;
       ${cellLets(space, n)}

@@ -1,6 +1,6 @@
 import type { TilePass } from '../ir/schedule.js';
 import { boxSegments, emitKeySpaces } from './boxes.js';
-import { emitGridPlace, usesPlaces } from './coordinates.js';
+import { emitGridPlace, marksPlaces, usesPlaces } from './coordinates.js';
 import { emitKeyLines, emitKeyParts, emitKeyPlaces, emitKeySwitch, hasKeyLines } from './key-places.js';
 import {
   commitTile,
@@ -94,7 +94,7 @@ export function emitMatrixKernel(
     ...emitKeep(shader, target, pass.segments, places),
     places ? emitGridPlace(shader, target) : '',
     ...(target.score ? [scoreFunction(shader, target)] : []),
-    emitFinishScores(target.score !== undefined, places),
+    emitFinishScores(target.score !== undefined, places, marksPlaces(target)),
     ...(split
       ? []
       : [

@@ -124,6 +124,8 @@ function graph(tokens: number): Settings {
 const near = (axis: number): Expr =>
   le(op('abs', 'int', sub(variable(`i.${axis}`), variable(`j.${axis}`))), int(2));
 
+const near3 = op('abs', 'int', sub(variable('i.3'), variable('j.3')));
+
 export const CASES: readonly Case[] = [
   { pattern: pattern('dense', [rule('all', TRUE)]) },
   { pattern: pattern('causal', [rule('past', le(j, i))]) },
@@ -185,6 +187,21 @@ export const CASES: readonly Case[] = [
       ],
     }),
     tokens: [65, 143],
+  },
+  {
+    pattern: pattern('four axes', [rule('near', all([near(0), near(1), near(2), lt(near3, int(2))]))], {
+      grid: [
+        { name: 'w', size: undefined },
+        { name: 'z', size: int(5) },
+        { name: 'y', size: int(3) },
+        { name: 'x', size: int(4) },
+      ],
+    }),
+    tokens: [180],
+  },
+  {
+    pattern: pattern('one axis', [rule('near', near(0))], { grid: [{ name: 'x', size: undefined }] }),
+    tokens: [150],
   },
   {
     // Two boxes that lie apart, keys in rows, and pairs that two of them have.
