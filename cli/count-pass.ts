@@ -108,7 +108,7 @@ export function countTilePass(
       }
     });
     for (const [segment, t] of sample) {
-      const keys = planner.keyPositions(segment, batch, head, cls, t);
+      const keys = planner.keyPositions(segment, batch, head, cls, tile, t);
       let edges = 0;
       for (const i of queries) {
         keeps[segment].row(batch, head, i);

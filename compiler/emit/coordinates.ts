@@ -21,13 +21,16 @@ export function coordinateLets(shader: Shader, target: Target, roots: readonly E
 export const usesPlaces = (target: Target, roots: readonly Expr[]): boolean =>
   target.axes <= 4 && [...variablesOf(roots)].some((name) => /^[ij]\.\d+$/.test(name));
 
+/** Is there room in a place to say that there is no key? Then `w` is negative. */
+export const marksPlaces = (target: Target): boolean => target.axes < 4;
+
 /** `grid_place(position)`: all coordinates, for kernels that find them once for each row and key. */
 export function emitGridPlace(shader: Shader, target: Target): string {
   const all = Array.from({ length: 4 }, (_, n) =>
-    n < target.axes ? coordinate(shader, target.axes, n, 'position') : '0',
+    n < target.axes ? coordinate(shader, target.axes, n, 'position') : n === 3 ? 'min(position, 0)' : '0',
   );
   return wgsl`
-    // The grid coordinates of a position.
+    // The grid coordinates of a position${marksPlaces(target) ? '; w is -1 where there is none' : ''}.
     fn grid_place(position: i32) -> vec4<i32> {
       return vec4<i32>(${all.join(', ')});
     }`;

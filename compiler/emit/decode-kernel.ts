@@ -1,4 +1,5 @@
 import type { TilePass } from '../ir/schedule.js';
+import { emitKeySpaces } from './boxes.js';
 import { emitAttendKeys, emitSumOverTeam } from './decode-attend.js';
 import { decodeLayout, eachPiece, SET, upper, whereInside, type DecodeLayout } from './decode-layout.js';
 import { emitStoreParts } from './decode-store.js';
@@ -7,7 +8,7 @@ import { emitFindRow, packedQueries, packedSets } from './pack-rows.js';
 import { emitPlace, rowStart } from './place.js';
 import { emitKeep, scoreFunction } from './scores.js';
 import { createShader, type Shader } from './shader.js';
-import { emitSpace, keySpaceNames, QUERY_SPACE } from './spaces.js';
+import { emitSpace, QUERY_SPACE } from './spaces.js';
 import { SPECIAL_VALUES } from './store.js';
 import type { Target } from './target.js';
 import { emitVisit } from './visit.js';
@@ -88,7 +89,7 @@ export function emitDecodeKernel(
     emitLoadQueries(shader, layout),
     ...visit.functions,
     ...emitSpace(shader, target, pass.queries, QUERY_SPACE, rows),
-    ...pass.segments.flatMap((s, n) => emitSpace(shader, target, s.space, keySpaceNames(n), 64)),
+    ...emitKeySpaces(shader, target, pass),
     emitKeySwitch(pass),
     emitAttendTile(shader),
     ...emitAttendKeys(shader, layout),

@@ -1,4 +1,5 @@
 import type { Space, TilePass } from '../ir/schedule.js';
+import { cellLets } from './boxes.js';
 import { keySpaceNames } from './spaces.js';
 import { lines, wgsl } from './wgsl.js';
 
@@ -27,6 +28,37 @@ export function emitKeySwitch(pass: TilePass): string {
   return wgsl`
     fn key_position(at: Place, segment: u32, tile: i32, r: i32) -> i32 {
       ${overSegments(pass, (n) => `return ${keySpaceNames(n).position}(at, tile, r);`)}
+    }`;
+}
+
+/** `key_place(at, segment, tile, r)`: the grid coordinates of key r of a segment's tile; see `marksPlaces`. */
+export function emitKeyPlaces(pass: TilePass): string {
+  const one = (n: number): string => {
+    const { space } = pass.segments[n];
+    const { position } = keySpaceNames(n);
+    if (space.kind !== 'box') return `return grid_place(${position}(at, tile, r));`;
+    const none = `select(-1, 0, v < ${keySpaceNames(n).size}(at))`;
+    const places = lines(4, (axis) => (axis < space.sizes.length ? `x_${axis}` : axis === 3 ? none : '0'));
+    return wgsl`
+      let v = tile * 64 + r;
+      ${cellLets(space, n)}
+      return vec4<i32>(${places.join(', ')});`;
+  };
+  return wgsl`
+    fn key_place(at: Place, segment: u32, tile: i32, r: i32) -> vec4<i32> {
+      ${overSegments(pass, one)}
+    }`;
+}
+
+/** `key_parts(at, segment, tile)`: how many parts of so many keys a tile has; past the last cell of a box there are none. */
+export function emitKeyParts(pass: TilePass, keys: number): string {
+  const one = (n: number): string =>
+    pass.segments[n].space.kind === 'box'
+      ? `return min((u32(${keySpaceNames(n).size}(at) - tile * 64) + ${keys - 1}u) / ${keys}u, ${64 / keys}u);`
+      : `return ${64 / keys}u;`;
+  return wgsl`
+    fn key_parts(at: Place, segment: u32, tile: i32) -> u32 {
+      ${overSegments(pass, one)}
     }`;
 }
 

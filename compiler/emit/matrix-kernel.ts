@@ -1,7 +1,15 @@
 import type { TilePass } from '../ir/schedule.js';
-import { emitGridPlace, usesPlaces } from './coordinates.js';
-import { emitKeyLines, emitKeySwitch, hasKeyLines } from './key-places.js';
-import { commitTile, emitFetch, fetchTile, fetchVariables, stageQueries } from './matrix-loads.js';
+import { boxSegments, emitKeySpaces } from './boxes.js';
+import { emitGridPlace, marksPlaces, usesPlaces } from './coordinates.js';
+import { emitKeyLines, emitKeyParts, emitKeyPlaces, emitKeySwitch, hasKeyLines } from './key-places.js';
+import {
+  commitTile,
+  emitFetch,
+  fetchTile,
+  fetchVariables,
+  stageQueries,
+  type KeyFinding,
+} from './matrix-loads.js';
 import {
   matrixLayout,
   resultType,
@@ -16,7 +24,7 @@ import { storeParts, storeRows } from './matrix-store.js';
 import { emitPlace } from './place.js';
 import { emitKeep, scoreFunction } from './scores.js';
 import { createShader, type Shader } from './shader.js';
-import { emitSpace, keySpaceNames, QUERY_SPACE } from './spaces.js';
+import { emitSpace, QUERY_SPACE } from './spaces.js';
 import { emitReadBefore, emitStore, SPECIAL_VALUES } from './store.js';
 import type { Target } from './target.js';
 import { emitVisit } from './visit.js';
@@ -61,10 +69,15 @@ export function emitMatrixKernel(
     target,
     pass.segments.map((s) => s.keep),
   );
+  const boxes = boxSegments(pass);
+  const finding: KeyFinding = {
+    affine: hasKeyLines(pass),
+    places: !places ? 'none' : boxes.length > 0 ? 'found' : 'from positions',
+  };
   const tensors = split ? (['q', 'k', 'v'] as const) : (['q', 'k', 'v', 'out', 'lse'] as const);
-  const place = emitPlace(shader, target, { by: 'tiles', rows: layout.rows, split, tensors });
+  const place = emitPlace(shader, target, { by: 'tiles', rows: layout.rows, split, boxes, tensors });
   const visit = emitVisit(shader, target, pass, split, layout.rows);
-  const main = emitMain(shader, target, pass, options, layout, visit, places);
+  const main = emitMain(shader, target, pass, options, layout, visit, finding);
   const body = [
     SPECIAL_VALUES,
     constants(target),
@@ -73,13 +86,15 @@ export function emitMatrixKernel(
     main,
     ...visit.functions,
     ...emitSpace(shader, target, pass.queries, QUERY_SPACE, layout.rows),
-    ...pass.segments.flatMap((s, n) => emitSpace(shader, target, s.space, keySpaceNames(n), 64)),
-    hasKeyLines(pass) ? emitKeyLines(pass) : emitKeySwitch(pass),
+    ...emitKeySpaces(shader, target, pass),
+    finding.affine ? emitKeyLines(pass) : emitKeySwitch(pass),
+    finding.places === 'found' ? emitKeyPlaces(pass) : '',
+    boxes.length > 0 && layout.parts > 1 ? emitKeyParts(pass, layout.keys) : '',
     ...emitFetch(shader, layout),
     ...emitKeep(shader, target, pass.segments, places),
     places ? emitGridPlace(shader, target) : '',
     ...(target.score ? [scoreFunction(shader, target)] : []),
-    emitFinishScores(target.score !== undefined, places),
+    emitFinishScores(target.score !== undefined, places, marksPlaces(target)),
     ...(split
       ? []
       : [
@@ -146,7 +161,7 @@ function emitMain(
   options: MatrixKernelOptions,
   layout: MatrixLayout,
   visit: { readonly begin: string; readonly next: string },
-  places: boolean,
+  finding: KeyFinding,
 ): string {
   const { lanes, m, blocks, rows, parts } = layout;
   const hasTile =
@@ -159,13 +174,18 @@ function emitMain(
         }`;
   const each = (line: (b: number) => string): readonly string[] => lines(blocks, line);
   const { sync } = syncOf(layout);
-  const affine = hasKeyLines(pass);
+  const { affine } = finding;
+  const places = finding.places !== 'none';
   const line = affine ? 'line = key_line(at, next.segment, next.tile);' : '';
   const advance =
     parts === 1
       ? `next = ${visit.next};\n${line}`
       : wgsl`
-        part = (part + 1u) % ${parts}u;
+        ${
+          boxSegments(pass).length > 0
+            ? 'part = select(part + 1u, 0u, part + 1u >= key_parts(at, next.segment, next.tile));'
+            : `part = (part + 1u) % ${parts}u;`
+        }
         if (part == 0u) {
           next = ${visit.next};
           ${line}
@@ -211,10 +231,10 @@ function emitMain(
         var next = ${visit.next};
         ${affine ? `var ${line}` : ''}
         ${parts === 1 ? '' : 'var part = 0u;'}
-        ${layout.prefetch ? [fetchVariables(layout), fetchTile(layout, affine)] : ''}
+        ${layout.prefetch ? [fetchVariables(layout, finding), fetchTile(layout, finding)] : ''}
         while (next.kind != NO_PAIR) {
           workgroupBarrier();
-          ${commitTile(layout, affine, places)}
+          ${commitTile(layout, finding)}
           workgroupBarrier();
           let segment = next.segment;
           let is_partial = next.kind == SOME_PAIRS;
@@ -223,7 +243,7 @@ function emitMain(
             layout.prefetch
               ? wgsl`
                 if (next.kind != NO_PAIR) {
-                  ${fetchTile(layout, affine)}
+                  ${fetchTile(layout, finding)}
                 }`
               : ''
           }

@@ -64,12 +64,21 @@ function placeOf(layout: MatrixLayout, pieces: number, n: number): string {
   return inside;
 }
 
+/** How a kernel finds where its keys are. */
+export interface KeyFinding {
+  /** By `key_line`: they are evenly spaced. */
+  readonly affine: boolean;
+  /** Their grid coordinates, where masks want them: from the positions, or without divisions by `key_place`. */
+  readonly places: 'none' | 'from positions' | 'found';
+}
+
 /** Declares the registers in which the next keys and values wait. */
-export function fetchVariables(layout: MatrixLayout): string {
+export function fetchVariables(layout: MatrixLayout, { places }: KeyFinding): string {
   return [
     ...lines(copies(layout, layout.keyPieces), (n) => `var key_${n}: vec4<u32>;`),
     ...lines(copies(layout, layout.valuePieces), (n) => `var value_${n}: vec4<u32>;`),
     ...lines(copies(layout, 1), (n) => `var position_${n} = -1;`),
+    ...(places === 'found' ? lines(copies(layout, 1), (n) => `var place_${n}: vec4<i32>;`) : []),
   ].join('\n');
 }
 
@@ -96,12 +105,14 @@ function positions(layout: MatrixLayout, line: (n: number, r: string) => string)
   const { keys, threads } = layout;
   return lines(copies(layout, 1), (n) => {
     const r = n === 0 ? 'thread' : `thread + ${n * threads}u`;
-    return (n + 1) * threads <= keys ? line(n, r) : `if (${r} < ${keys}u) {\n  ${line(n, r)}\n}`;
+    return (n + 1) * threads <= keys
+      ? line(n, r)
+      : `if (${r} < ${keys}u) {\n  ${line(n, r).replaceAll('\n', '\n  ')}\n}`;
   });
 }
 
 /** Statements that read the keys and values of `next` into registers. */
-export function fetchTile(layout: MatrixLayout, affine: boolean): string {
+export function fetchTile(layout: MatrixLayout, { affine, places }: KeyFinding): string {
   const position = (r: string): string =>
     affine
       ? `select(-1, line.x + line.y * i32(${r}), i32(${r}) < line.z)`
@@ -127,13 +138,17 @@ export function fetchTile(layout: MatrixLayout, affine: boolean): string {
         }`;
   };
   return wgsl`
-    ${positions(layout, (n, r) => `position_${n} = ${position(`${r}${partOffset(layout)}`)};`)}
+    ${positions(layout, (n, r) => {
+      const key = `${r}${partOffset(layout)}`;
+      const place = `place_${n} = key_place(at, next.segment, next.tile, i32(${key}));`;
+      return `position_${n} = ${position(key)};${places === 'found' ? `\n${place}` : ''}`;
+    })}
     ${copiesOf(layout, 'key').map(one)}
     ${same ? '' : values.map(one)}`;
 }
 
 /** Statements that put the fetched keys and values into workgroup memory. */
-export function commitTile(layout: MatrixLayout, affine: boolean, places: boolean): string {
+export function commitTile(layout: MatrixLayout, finding: KeyFinding): string {
   const clear = wgsl`
     if (careful) {
       if (thread < 2u) {
@@ -157,10 +172,12 @@ export function commitTile(layout: MatrixLayout, affine: boolean, places: boolea
     const line = isKey ? `staged[${at}] = ${copy.name};` : `staged[VALUES_AT + ${at}] = ${copy.name};`;
     return copy.guard ? `if (${copy.guard}) {\n  ${line}\n}` : line;
   };
+  const place = (n: number): string =>
+    finding.places === 'found' ? `place_${n}` : `grid_place(position_${n})`;
   return wgsl`
-    ${layout.prefetch ? '' : [fetchVariables(layout), fetchTile(layout, affine)]}
+    ${layout.prefetch ? '' : [fetchVariables(layout, finding), fetchTile(layout, finding)]}
     ${clear}
-    ${positions(layout, (n, r) => `key_positions[${r}] = position_${n};${places ? `\nkey_places[${r}] = grid_place(position_${n});` : ''}`)}
+    ${positions(layout, (n, r) => `key_positions[${r}] = position_${n};${finding.places === 'none' ? '' : `\nkey_places[${r}] = ${place(n)};`}`)}
     ${copiesOf(layout, 'key').map(write)}
     ${copiesOf(layout, 'value').map(write)}`;
 }

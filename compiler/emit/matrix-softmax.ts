@@ -113,8 +113,11 @@ function rescale(layout: MatrixLayout, b: number): string {
       }`;
 }
 
-/** From dot products to the pattern's own scores where there is an edge, LOWEST elsewhere. */
-export function emitFinishScores(hasScore: boolean, places: boolean): string {
+/**
+ * From dot products to the pattern's own scores where there is an edge, LOWEST elsewhere.
+ * @param marked places say whether there is a key: masks of coordinates alone then read no positions
+ */
+export function emitFinishScores(hasScore: boolean, places: boolean, marked: boolean): string {
   const given = places ? ', i_place' : '';
   const one = (c: string, n: number): string => `score(at, dots.${c}, i, key_positions[column + ${n}u])`;
   const scores = hasScore ? `vec4<f32>(${[...'xyzw'].map(one).join(', ')})` : 'dots';
@@ -127,7 +130,8 @@ export function emitFinishScores(hasScore: boolean, places: boolean): string {
   return wgsl`
     fn is_edge(at: Place, segment: u32, i: i32, column: u32${places ? ', i_place: vec4<i32>' : ''}) -> bool {
       let j = key_positions[column];
-      return j >= 0 && keep(at, segment, i, j${places ? ', i_place, key_places[column]' : ''});
+      ${places ? 'let j_place = key_places[column];' : ''}
+      return ${places && marked ? 'j_place.w' : 'j'} >= 0 && keep(at, segment, i, j${places ? ', i_place, j_place' : ''});
     }
     // Scores of four pairs where they are edges, LOWEST elsewhere. With care, what is not finite marks the row.
     fn finish_scores(

@@ -19,13 +19,15 @@ export interface PlaceOptions {
    * head, and `head` is the block's first.
    */
   readonly packed?: boolean;
+  /** Segments of which the box that the keys lie in is found: `key_box_S`. */
+  readonly boxes?: readonly number[];
   /** Tensors whose head is located. */
   readonly tensors: readonly PlacedTensor[];
 }
 
 /** The struct and the function, and how `main` starts. */
 export function emitPlace(shader: Shader, target: Target, options: PlaceOptions): readonly string[] {
-  const { tensors, split, packed = false } = options;
+  const { tensors, split, packed = false, boxes = [] } = options;
   const shape = (
     name: 'batch' | 'heads' | 'key_heads' | 'rows' | 'splits' | 'first_batch' | 'first_head',
   ): string => shader.uniform(name, 'u32', { kind: 'shape', name });
@@ -63,6 +65,7 @@ export function emitPlace(shader: Shader, target: Target, options: PlaceOptions)
       splits: u32,
       // Where this head starts in each tensor.
       ${tensors.map((t) => `${t}_start: u32,`)}
+      ${boxes.map((s) => `key_box_${s}: KeyBox,`)}
     }`;
   const find = wgsl`
     fn find_place(number: u32) -> Place {
@@ -99,6 +102,8 @@ export function emitPlace(shader: Shader, target: Target, options: PlaceOptions)
       at.base = ${target.align === 'end' ? 'at.keys - at.queries' : '0'};
       ${usesKeyHead && !packed ? `let key_head = head / (${heads} / ${shape('key_heads')});` : ''}
       ${tensors.map((t) => `at.${t}_start = ${headStart(shader, t)};`)}
+      ${boxes.length > 0 ? 'let box = query_box(at);' : ''}
+      ${boxes.map((s) => `at.key_box_${s} = key_box_${s}(at, box);`)}
       return at;
     }`;
   const total = wgsl`

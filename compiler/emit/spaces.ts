@@ -1,4 +1,4 @@
-import { TILE, type GridSpace, type LineSpace, type ListSpace, type Space } from '../ir/schedule.js';
+import { TILE, type GridSpace, type LineSpace, type ListSpace, type QuerySpace } from '../ir/schedule.js';
 import type { Expr } from '../ir/expr.js';
 import { printAll, printReturn } from './expression.js';
 import type { Shader } from './shader.js';
@@ -32,7 +32,7 @@ export const keySpaceNames = (segment: number): SpaceNames => ({
 export function emitSpace(
   shader: Shader,
   target: Target,
-  space: Space,
+  space: QuerySpace,
   names: SpaceNames,
   tile: number | string,
 ): readonly string[] {
@@ -154,6 +154,14 @@ export function gridTileLets(space: GridSpace, shader: Shader, target: Target): 
   return last === 0 ? ['let tile_0 = tile;'] : out;
 }
 
+/** Position of the cell at `x_0`, `x_1`, …, inside a function with `at`. */
+export function flattened(sizes: readonly Expr[], shader: Shader, target: Target): string {
+  return sizes.reduce(
+    (p, s, n) => (n === 0 ? 'x_0' : `${n === 1 ? p : `(${p})`} * ${sizeText(s, shader, target)} + x_${n}`),
+    '',
+  );
+}
+
 function emitGrid(shader: Shader, target: Target, space: GridSpace, names: SpaceNames): string {
   const axes = space.tile.length;
   const sizes = space.sizes.map((s) => sizeText(s, shader, target));
@@ -164,10 +172,6 @@ function emitGrid(shader: Shader, target: Target, space: GridSpace, names: Space
     return `let x_${n} = tile_${n} * ${space.tile[n]} + ${inner === 1 && n === 0 ? 'r' : own};`;
   });
   const outside = lines(axes, (n) => `x_${n} >= ${sizes[n]}`).join(' || ');
-  const position = sizes.reduce(
-    (p, s, n) => (n === 0 ? 'x_0' : `${n === 1 ? p : `(${p})`} * ${s} + x_${n}`),
-    '',
-  );
   return wgsl`
     ${comment(`Index space ${space.name}: position of cell r of a tile; -1 where there is none.`)}
     fn ${names.position}(at: Place, tile: i32, r: i32) -> i32 {
@@ -176,7 +180,7 @@ function emitGrid(shader: Shader, target: Target, space: GridSpace, names: Space
       if (${outside}) {
         return -1;
       }
-      return ${position};
+      return ${flattened(space.sizes, shader, target)};
     }`;
 }
 

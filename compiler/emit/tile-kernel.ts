@@ -1,5 +1,6 @@
 import type { TilePass } from '../ir/schedule.js';
 import { eachRow, emitAttend, emitBegin, emitProducts, emitState } from './attend.js';
+import { boxSegments, emitKeySpaces } from './boxes.js';
 import { layoutOf, rowLanes, workgroupBytes, type Layout } from './layout.js';
 import { emitPlace, mainStart } from './place.js';
 import { emitScores } from './scores.js';
@@ -41,7 +42,13 @@ export function emitTileKernel(
   const { rows } = layout;
   const lanes = rowLanes(layout).argument;
   const tensors = options.split ? (['q', 'k', 'v'] as const) : (['q', 'k', 'v', 'out', 'lse'] as const);
-  const place = emitPlace(shader, target, { by: 'tiles', rows, split: options.split, tensors });
+  const place = emitPlace(shader, target, {
+    by: 'tiles',
+    rows,
+    split: options.split,
+    boxes: boxSegments(pass),
+    tensors,
+  });
   const visit = emitVisit(shader, target, pass, options.split, rows);
   const { head, start } = mainStart(layout.threads, layout.subgroups);
   const hasTile =
@@ -82,7 +89,7 @@ export function emitTileKernel(
     main,
     ...visit.functions,
     ...emitSpace(shader, target, pass.queries, QUERY_SPACE, rows),
-    ...pass.segments.flatMap((s, n) => emitSpace(shader, target, s.space, keySpaceNames(n), 64)),
+    ...emitKeySpaces(shader, target, pass),
     emitPlaceKeys(pass),
     emitAttend(shader, layout),
     ...emitLoads(shader, layout),

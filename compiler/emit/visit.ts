@@ -1,10 +1,12 @@
 import type { GridSpace, Segment, TilePass } from '../ir/schedule.js';
 import { TRUE } from '../ir/build.js';
-import type { Expr, VariableName } from '../ir/expr.js';
-import { printAll, variablesOf, type Printer } from './expression.js';
+import type { Expr } from '../ir/expr.js';
+import { emitKeyBoxes, tileEnds } from './boxes.js';
+import { printAll, variablesOf } from './expression.js';
+import { boxPrinter, emitQueryBox } from './query-box.js';
 import type { Shader } from './shader.js';
-import { gridTileLets, keySpaceNames, QUERY_SPACE, sizeText, tilesAlong } from './spaces.js';
-import { printerFor, type Target } from './target.js';
+import { gridTileLets, keySpaceNames, sizeText, tilesAlong } from './spaces.js';
+import type { Target } from './target.js';
 import { firstOf, stepOf, TILE_STRUCT, visitRuns, type Visit } from './visit-runs.js';
 import { lines, wgsl } from './wgsl.js';
 
@@ -22,9 +24,14 @@ export function emitVisit(
   split: boolean,
   rows: number | string,
 ): Visit {
-  return pass.plan === 'kernel'
-    ? visitIntervals(shader, target, pass, split, rows)
-    : visitRuns(shader, split);
+  const boxes = emitKeyBoxes(shader, target, pass);
+  if (pass.plan === 'kernel') {
+    const visit = visitIntervals(shader, target, pass, split, rows);
+    return { ...visit, functions: [...boxes, ...visit.functions] };
+  }
+  const visit = visitRuns(shader, split);
+  if (boxes.length === 0) return visit;
+  return { ...visit, functions: [emitQueryBox(shader, target, pass, rows), ...boxes, ...visit.functions] };
 }
 
 interface PieceOf {
@@ -44,7 +51,6 @@ function visitIntervals(
   );
   const axes = Math.max(1, ...pass.segments.map((s) => (s.space.kind === 'grid' ? s.space.tile.length : 1)));
   const single = pieces.length === 1;
-  const box = boxFields(pass);
   const piecesOverlap = pass.segments.some((s) => (s.intervals?.length ?? 0) > 1);
   const segmentOfPiece = single
     ? `${pieces[0].segment}u`
@@ -54,7 +60,7 @@ function visitIntervals(
 
   const functions = [
     TILE_STRUCT,
-    emitBox(shader, target, pass, rows, box),
+    emitQueryBox(shader, target, pass, rows),
     wgsl`
     // Key tiles along each axis, from first to last.
     struct Span {
@@ -140,65 +146,6 @@ function visitIntervals(
       var cursor = Cursor(0u, 0u, 0u, ${split ? '0u, ' : ''}${noSpan});`,
     next: 'next_tile(at, box, &cursor)',
   };
-}
-
-/** Fields of struct `Box`, with the variables that they stand for. */
-function boxFields(pass: TilePass): ReadonlyMap<VariableName, string> {
-  const fields = new Map<VariableName, string>();
-  if (pass.queries.kind === 'grid') {
-    pass.queries.tile.forEach((_, n) => {
-      fields.set(`i.${n}.lo`, `lo_${n}`);
-      fields.set(`i.${n}.hi`, `hi_${n}`);
-    });
-  } else {
-    fields.set('i.lo', 'lo');
-    fields.set('i.hi', 'hi');
-  }
-  return fields;
-}
-
-function emitBox(
-  shader: Shader,
-  target: Target,
-  pass: TilePass,
-  rows: number | string,
-  fields: ReadonlyMap<VariableName, string>,
-): string {
-  const struct = wgsl`
-    // First and last ${pass.queries.kind === 'grid' ? 'coordinates' : 'positions'} of a query tile.
-    struct Box {
-      ${[...fields.values()].map((f) => `${f}: i32,`)}
-    }`;
-  const space = pass.queries;
-  if (space.kind === 'grid') {
-    const ends = space.tile.flatMap((extent, n) => [
-      `tile_${n} * ${extent}`,
-      `min(tile_${n} * ${extent} + ${extent}, ${sizeText(space.sizes[n], shader, target)}) - 1`,
-    ]);
-    return wgsl`
-      ${struct}
-      fn query_box(at: Place) -> Box {
-        let tile = i32(at.tile);
-        ${gridTileLets(space, shader, target)}
-        return Box(${ends.join(', ')});
-      }`;
-  }
-  return wgsl`
-    ${struct}
-    fn query_box(at: Place) -> Box {
-      let first = i32(at.tile) * ${rows};
-      let last = min(first + ${typeof rows === 'number' ? rows - 1 : `${rows} - 1`}, ${QUERY_SPACE.size}(at) - 1);
-      return Box(${QUERY_SPACE.at}(at, first), ${QUERY_SPACE.at}(at, last));
-    }`;
-}
-
-/** A printer for functions that have `at: Place` and `box: Box`, and `j_lo` … of a key tile. */
-function boxPrinter(shader: Shader, target: Target): Printer {
-  return printerFor(shader, target, (name) => {
-    const own = /^i\.(?:(\d+)\.)?(lo|hi)$/.exec(name);
-    if (own) return own[1] === undefined ? `box.${own[2]}` : `box.${own[2]}_${own[1]}`;
-    return /^j\.(\d+\.)?(lo|hi)$/.test(name) ? name.replaceAll('.', '_') : undefined;
-  });
 }
 
 function emitSpan(
@@ -346,6 +293,7 @@ function emitKind(shader: Shader, target: Target, segment: Segment, n: number): 
       : [
           `let first = tile * 64;`,
           `let end = min(first + 64, ${keySpaceNames(n).size}(at));`,
+          ...(space.kind === 'box' ? tileEnds(space, n, variablesOf([segment.any, segment.all])) : []),
           ...endOf(segment, 'lo', `${keySpaceNames(n).at}(at, first)`),
           ...endOf(segment, 'hi', `${keySpaceNames(n).at}(at, end - 1)`),
         ];

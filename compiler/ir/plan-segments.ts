@@ -21,7 +21,7 @@ export type EmitRun = (first: number, count: number, full: boolean) => void;
 
 export interface CompiledSegment {
   readonly keys: CompiledSide;
-  bindKeys(batch: number, head: number, cls: number): void;
+  bindKeys(batch: number, head: number, cls: number, query: BoxValues | undefined): void;
   bind(batch: number, head: number, cls: number, query: BoxValues): void;
   /** Tiles as a kernel finds them. */
   walk(emit: EmitRun): void;
@@ -93,6 +93,13 @@ export function compileSegment(
     const last = Math.min(Math.floor((keys.rank(hi + 1) - 1) / TILE), keys.tiles() - 1);
     if (first <= last) found.add(first, last);
   };
+  // A box has no tiles but those of its cells.
+  const eachTile = (emit: EmitRun): void => {
+    for (let t = 0; t < keys.tiles(); t++) {
+      const { any, full } = test({ lo: [t], hi: [t] });
+      if (any) emit(t, 1, full);
+    }
+  };
   const flat = (at: readonly number[]): number => {
     const counts = keys.counts();
     return at.reduce((t, x, n) => t * counts[n] + x, 0);
@@ -145,9 +152,10 @@ export function compileSegment(
 
   return {
     keys,
-    bindKeys: (batch, head, cls) => {
+    bindKeys: (batch, head, cls, query) => {
       key.changed(-1, -1, -1);
       keys.bind(batch, head, cls);
+      if (query) keys.see(query);
     },
     bind: (batch, head, cls, query) => {
       if (key.changed(batch, head, cls)) {
@@ -156,9 +164,14 @@ export function compileSegment(
         for (const s of seeds) s.bind(batch, head, cls);
       }
       setQuery(query);
+      keys.see(query);
       for (const s of seeds) s.box(query);
     },
     walk: (emit) => {
+      if (segment.space.kind === 'box') {
+        eachTile(emit);
+        return;
+      }
       intervals.run(inputs);
       const axes = tileSize.length;
       const earlier: TileBox[] = [];
@@ -192,6 +205,10 @@ export function compileSegment(
       });
     },
     subdivide: (emit) => {
+      if (segment.space.kind === 'box') {
+        eachTile(emit);
+        return;
+      }
       if (segment.space.kind === 'grid') {
         const earlier: TileBox[] = [];
         for (const s of seeds) {

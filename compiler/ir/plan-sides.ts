@@ -1,5 +1,6 @@
 import type { Expr } from './expr.js';
 import { lowerBound, type BoundInputs } from './inputs.js';
+import { boxSide } from './plan-box.js';
 import type { Space } from './schedule.js';
 import { gridCoordinates, setShape, type BoundShape } from './shape.js';
 import { compileTape, type Tape } from './tape.js';
@@ -15,6 +16,8 @@ export type BoxValues = readonly (readonly [name: string, value: number])[];
 export interface CompiledSide {
   classes(): number;
   bind(batch: number, head: number, cls: number): void;
+  /** Takes the query tile that keys are looked for; of use to boxes only. */
+  see(query: BoxValues): void;
   /** Number of tiles along each axis of the space (lines and lists: one axis). */
   counts(): readonly number[];
   tiles(): number;
@@ -82,6 +85,8 @@ export function compileSide(
     }
     case 'grid':
       return gridSide(space.tile, side, shape);
+    case 'box':
+      return boxSide(space, shape, inputs, tileSize);
   }
 }
 
@@ -95,6 +100,8 @@ function functionOf(tape: Tape, e: Expr, name: string, inputs: BoundInputs): (x:
     return tape.result(0);
   };
 }
+
+const ignore = (): void => undefined;
 
 function linear(
   side: 'i' | 'j',
@@ -113,6 +120,7 @@ function linear(
     // No spread: objects made by one have hidden classes that engines forget, and with them the machine code.
     classes: rest.classes,
     bind: rest.bind,
+    see: ignore,
     rank: rest.rank,
     tiles,
     position,
@@ -141,7 +149,8 @@ function gridSide(tile: readonly number[], side: 'i' | 'j', shape: BoundShape): 
     ]);
   return {
     classes: () => 1,
-    bind: () => undefined,
+    bind: ignore,
+    see: ignore,
     counts: () => counts,
     tiles: () => total,
     size: () => total,

@@ -29,8 +29,15 @@ export interface TilePlanner {
   tile(batch: number, head: number, cls: number, tile: number, visit: VisitTiles): void;
   /** Positions i of a query tile (of the rows inside the batch's length). */
   queryPositions(batch: number, head: number, cls: number, tile: number): Int32Array;
-  /** Positions j of a key tile of a segment. */
-  keyPositions(segment: number, batch: number, head: number, cls: number, tile: number): Int32Array;
+  /** Positions j of a key tile of a segment, as a query tile sees it. */
+  keyPositions(
+    segment: number,
+    batch: number,
+    head: number,
+    cls: number,
+    queryTile: number,
+    tile: number,
+  ): Int32Array;
   readonly lists: PassPlan['lists'];
   readonly byBatch: boolean;
   readonly byHead: boolean;
@@ -99,8 +106,9 @@ export function planTiles(
       bindSide(batch, head, cls);
       return side.positions(tile);
     },
-    keyPositions: (segment, batch, head, cls, tile) => {
-      segments[segment].bindKeys(batch, head, cls);
+    keyPositions: (segment, batch, head, cls, queryTile, tile) => {
+      bindSide(batch, head, cls);
+      segments[segment].bindKeys(batch, head, cls, side.box(queryTile));
       return segments[segment].keys.positions(tile);
     },
   };
@@ -114,7 +122,13 @@ function differ(x: readonly number[]): boolean {
 export function passMentions(pass: TilePass, name: string): boolean {
   const has = (e: Expr): boolean => some(e, (n) => n.op === 'var' && n.name === name);
   const ofSpace = (s: Space): readonly Expr[] =>
-    s.kind === 'list' ? [s.condition] : s.kind === 'line' ? [s.size, s.position] : [];
+    s.kind === 'list'
+      ? [s.condition]
+      : s.kind === 'line'
+        ? [s.size, s.position]
+        : s.kind === 'box'
+          ? [...s.lo, ...s.hi]
+          : [];
   return [
     ...ofSpace(pass.queries),
     ...pass.segments.flatMap((s) => [

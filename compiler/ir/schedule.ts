@@ -56,9 +56,27 @@ export interface GridSpace {
   readonly name: string;
 }
 
-export type Space = LineSpace | ListSpace | GridSpace;
+/**
+ * Keys only, for query tiles of a grid: the cells of the box that a query tile's keys lie in, row-major, so that no more
+ * is visited than the box, wherever its border lies. Coordinate v ↦ cell lo + unflatten(v, extents): increasing.
+ */
+export interface BoxSpace {
+  readonly kind: 'box';
+  /** First and last cell along each axis, over the query tile's box, clipped to the grid: none where lo > hi. */
+  readonly lo: readonly Expr[];
+  readonly hi: readonly Expr[];
+  /** Grid sizes, slowest first. */
+  readonly sizes: readonly Expr[];
+  readonly name: string;
+}
 
-/** An inclusive interval of key coordinates for each axis of the key space (one axis for lines). */
+/** Cells of a grid without its last axis, past which there are no boxes: see `DIVISIONS` in emit/boxes.ts. */
+export const MOST_BOX_ROWS = 2 ** 18;
+
+export type QuerySpace = LineSpace | ListSpace | GridSpace;
+export type Space = QuerySpace | BoxSpace;
+
+/** An inclusive interval of key coordinates for each axis of the key space (one axis for lines and boxes). */
 export interface Interval {
   readonly lo: readonly Expr[];
   readonly hi: readonly Expr[];
@@ -81,7 +99,7 @@ export interface Segment {
   /** Bool over the boxes of a query tile and a key tile: may any pair, do all pairs, satisfy `keep`? */
   readonly any: Expr;
   readonly all: Expr;
-  /** How the host finds candidate keys; see plan.ts. */
+  /** How the host finds candidate keys; see plan.ts. Boxes need none: it looks at all of their tiles. */
   readonly seeds: readonly Seed[];
 }
 
@@ -113,7 +131,7 @@ export type Seed =
 /** Flash attention over tiles. */
 export interface TilePass {
   readonly kind: 'tiles';
-  readonly queries: Space;
+  readonly queries: QuerySpace;
   readonly segments: readonly Segment[];
   readonly plan: 'kernel' | 'host';
   /** True if the pass visits every query row (rows without an edge included). */

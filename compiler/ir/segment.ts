@@ -18,7 +18,7 @@ import { boundsOf, EVERYWHERE, type Bound } from './bounds.js';
 import { mentions, rewrite, same, some, type Expr } from './expr.js';
 import { Cover, isInfinite, type Box, type Truth } from './range.js';
 import { boxOfSide, boxOfWholeSide, substitute } from './space.js';
-import type { Interval, Seed, Segment, Space } from './schedule.js';
+import type { BoxSpace, GridSpace, Interval, Seed, Segment, Space } from './schedule.js';
 
 /** One rule, or one alternative of a rule, as a conjunction. */
 export interface Term {
@@ -62,7 +62,7 @@ export function makeSegment(
   const listed = (a: Expr): boolean =>
     consumed.includes(a) && (mentions(a, 'j') ? keys.kind === 'list' : queries.kind === 'list');
   const open = (t: Term): Term => ({ ...t, atoms: t.atoms.filter((a) => !listed(a)) });
-  const seeds = terms.flatMap((t) => seedsOf(open(t), queries, keys, axes));
+  const seeds = keys.kind === 'box' ? [] : terms.flatMap((t) => seedsOf(open(t), queries, keys, axes));
   return {
     space: keys,
     labels: [...new Set(terms.map((t) => t.label))],
@@ -73,6 +73,14 @@ export function makeSegment(
     seeds,
     intervals: kernelIntervals(seeds, keys, truth),
   };
+}
+
+/** The box of a term's keys for query tiles of a grid; undefined where there is none, or only the host could find it. */
+export function boxOfKeys(term: Term, queries: GridSpace): BoxSpace | undefined {
+  const { sizes } = queries;
+  const [seed] = seedsOf(term, queries, queries, sizes.length);
+  if (seed?.kind !== 'interval' || [...seed.lo, ...seed.hi].some(needsHost)) return undefined;
+  return { kind: 'box', lo: seed.lo, hi: seed.hi, sizes, name: 'box' };
 }
 
 /** Where a term's keys can lie for a query tile: a union of seeds, each clipped to the keys. */
@@ -133,6 +141,7 @@ function singleInterval(bounds: readonly Bound[]): { readonly lo: Expr; readonly
 function kernelIntervals(seeds: readonly Seed[], keys: Space, truth: Truth): readonly Interval[] | undefined {
   if (keys.kind === 'list' || seeds.length > MOST_KERNEL_INTERVALS) return undefined;
   if ([truth.any, truth.all].some(needsHost)) return undefined;
+  if (keys.kind === 'box') return [{ lo: [ZERO], hi: [LAST] }];
   const intervals: Interval[] = [];
   for (const seed of seeds) {
     if (seed.kind !== 'interval' || [...seed.lo, ...seed.hi].some(needsHost)) return undefined;

@@ -133,13 +133,13 @@ export function flatten(coordinates: readonly Expr[]): Expr {
 }
 
 /**
- * Ranges of a side's variables over a tile of its space. Lines and lists are boxed by `i.lo`, `i.hi`, grids by
- * `i.0.lo`, `i.0.hi`, … (likewise j); everything else follows from these.
+ * Ranges of a side's variables over a tile of its space. Lines and lists are boxed by `i.lo`, `i.hi`, grids and boxes
+ * by `i.0.lo`, `i.0.hi`, … (likewise j); everything else follows from these.
  */
 export function boxOfSide(side: 'i' | 'j', space: Space, axes: number): Box {
   const v = (suffix: string): Expr => variable(`${side}.${suffix}`);
   const box = new Map<string, Range>();
-  if (space.kind === 'grid') {
+  if (space.kind === 'grid' || space.kind === 'box') {
     const ends = space.sizes.map((_, n) => range(v(`${n}.lo`), v(`${n}.hi`)));
     ends.forEach((r, n) => box.set(`${side}.${n}`, r));
     box.set(side, range(flatten(ends.map((r) => r.lo)), flatten(ends.map((r) => r.hi))));

@@ -103,7 +103,7 @@ function countTiles(
       }
       for (let t = first; t < first + count; t++) {
         if (next++ % every !== 0) continue;
-        const keys = planner.keyPositions(segment, batch, head, cls, t);
+        const keys = planner.keyPositions(segment, batch, head, cls, tile, t);
         for (const i of queries) {
           keeps[segment].row(batch, head, i);
           for (const j of keys) edges += keeps[segment].at(j) * every;

@@ -35,6 +35,8 @@ function segmentLines(s: Segment, options: ExpressionOptions): readonly string[]
     { name: 'any', expr: s.any },
     { name: 'all', expr: s.all },
   ];
+  // Of a box, all cells are looked at.
+  if (s.space.kind === 'box') return [...keys, ...printShared(roots, options)];
   s.intervals?.forEach((interval, n) => roots.push(...intervalRoots(`interval${n + 1}`, interval)));
   s.seeds.forEach((seed, n) => roots.push(...seedRoots(`seed${n + 1}`, seed)));
   return [...keys, ...printShared(roots, options)];
@@ -85,6 +87,11 @@ function spaceLines(side: string, space: Space, options: ExpressionOptions): str
       return [`${side}: list ${space.list}, those with ${text(space.condition)}`];
     case 'grid':
       return [`${side}: boxes of ${space.tile.join(' × ')} in ${space.sizes.map(text).join(' × ')}`];
+    case 'box':
+      return space.lo.map((lo, n) => {
+        const axis = options.axes?.[n] ?? `axis${n}`;
+        return `${side}: cells with ${axis} in ${text(lo)} .. ${text(space.hi[n])}`;
+      });
   }
 }
 

@@ -1,12 +1,14 @@
 import {
   add,
   all,
+  and,
   eq,
   int,
   isConst,
   le,
   lt,
   make,
+  mul,
   not,
   ONE,
   select,
@@ -17,9 +19,27 @@ import {
 } from '../ir/build.js';
 import { same, type Expr } from '../ir/expr.js';
 import { makeSegment, conditionOf, type Term } from '../ir/segment.js';
-import type { GatherPass, Neighbours, Pass, Schedule, Segment, Space, TilePass } from '../ir/schedule.js';
+import {
+  MOST_BOX_ROWS,
+  type GatherPass,
+  type Neighbours,
+  type Pass,
+  type QuerySpace,
+  type Schedule,
+  type Segment,
+  type Space,
+  type TilePass,
+} from '../ir/schedule.js';
 import { kernelRanges } from './kernel-range.js';
-import { keySpace, querySpace, refinement, type Chosen, type Shaped, type Strategy } from './spaces.js';
+import {
+  keySpace,
+  onGrid,
+  querySpace,
+  refinement,
+  type Chosen,
+  type Shaped,
+  type Strategy,
+} from './spaces.js';
 
 /** A strategy carried out: terms gathered into passes by query space, and into segments by key space. */
 
@@ -36,7 +56,7 @@ interface SegmentDraft {
 }
 
 interface PassDraft {
-  readonly queries: Chosen;
+  readonly queries: Chosen<QuerySpace>;
   readonly segments: SegmentDraft[];
 }
 
@@ -48,7 +68,7 @@ export function buildSchedule(
 ): Schedule {
   const atHand = windows ? AT_HAND : [];
   const refined = refinement(terms);
-  const gathered = strategy === 'own' || strategy === 'grid';
+  const gathered = strategy === 'own' || onGrid(strategy);
   const gathers: { shaped: Shaped; neighbours: Neighbours; consumed: readonly Expr[] }[] = [];
   const drafts: PassDraft[] = [];
   for (const s of terms) {
@@ -58,7 +78,7 @@ export function buildSchedule(
       continue;
     }
     const queries = querySpace(s, strategy, refined, axes);
-    const keys = keySpace(s, queries.space, axes);
+    const keys = keySpace(s, queries.space, strategy);
     let pass = drafts.find((d) => sameSpace(d.queries.space, queries.space));
     if (!pass) drafts.push((pass = { queries, segments: [] }));
     const segment = pass.segments.find((d) => d.group === s.group && sameSpace(d.keys.space, keys.space));
@@ -94,8 +114,16 @@ export function buildSchedule(
     };
   });
   const passes: readonly Pass[] = [...tiles, ...gatherPasses];
-  const when = strategy === 'grid' ? eq(variable('rows'), variable('keys')) : TRUE;
-  return { name: strategy, when, passes, ranges: tiles.flatMap(kernelRanges) };
+  return { name: strategy, when: whenAllowed(strategy, axes), passes, ranges: tiles.flatMap(kernelRanges) };
+}
+
+function whenAllowed(strategy: Strategy, axes: number): Expr {
+  if (!onGrid(strategy)) return TRUE;
+  const square = eq(variable('rows'), variable('keys'));
+  if (strategy === 'grid' || axes < 2) return square;
+  // Kernels find the cells of boxes by divisions that are right up to so many rows.
+  const rows = Array.from({ length: axes - 1 }, (_, n) => variable(`size.${n}`)).reduce(mul);
+  return and(square, le(rows, int(MOST_BOX_ROWS)));
 }
 
 function finishPass(
@@ -105,7 +133,8 @@ function finishPass(
   claim: (group: number, own: readonly Expr[]) => readonly Expr[],
 ): TilePass {
   let lists = 0;
-  const number = (space: Space): Space => (space.kind === 'list' ? { ...space, list: lists++ } : space);
+  const number = <S extends Space>(space: S): S =>
+    space.kind === 'list' ? { ...space, list: lists++ } : space;
   const queries = number(draft.queries.space);
   const segments: Segment[] = draft.segments.map((d) => {
     const earlier = claim(
@@ -135,6 +164,10 @@ function isComplete(space: Space): boolean {
 export function sameSpace(a: Space, b: Space): boolean {
   if (a.kind === 'list') return b.kind === 'list' && same(a.condition, b.condition);
   if (a.kind === 'grid') return b.kind === 'grid';
+  if (a.kind === 'box')
+    return (
+      b.kind === 'box' && a.lo.every((x, n) => same(x, b.lo[n])) && a.hi.every((x, n) => same(x, b.hi[n]))
+    );
   return (
     b.kind === 'line' &&
     same(a.position, b.position) &&

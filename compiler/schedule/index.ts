@@ -33,7 +33,7 @@ export function candidateSchedules(pattern: Pattern, windows = false): readonly 
   const axes = pattern.grid?.length ?? 0;
   const terms = groupsOf(pattern.edges).flatMap((group, n) => group.map((t) => shapeTerm(t, n, axes)));
   const strategies: Strategy[] = ['rows', 'own', 'refined'];
-  if (terms.some((t) => t.usesGrid)) strategies.push('grid');
+  if (terms.some((t) => t.usesGrid)) strategies.push('grid', 'boxes');
   const distinct = new Map<string, Schedule>();
   for (const strategy of strategies) {
     const schedule = buildSchedule(terms, strategy, axes, windows);

@@ -18,6 +18,8 @@ export function kernelRanges(pass: TilePass): readonly KernelRange[] {
 }
 
 function spaceExpressions(space: Space): readonly Expr[] {
+  if (space.kind === 'box')
+    return space.lo.flatMap((lo, n) => [lo, space.hi[n], add(sub(space.hi[n], lo), ONE)]);
   return space.kind === 'line' ? [space.size, space.position, space.classes] : [];
 }
 

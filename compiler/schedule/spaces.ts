@@ -9,8 +9,8 @@ import {
   periodicSpace,
   rowsSpace,
 } from '../ir/space.js';
-import type { ListSpace, Space } from '../ir/schedule.js';
-import type { Term } from '../ir/segment.js';
+import type { ListSpace, QuerySpace, Space } from '../ir/schedule.js';
+import { boxOfKeys, type Term } from '../ir/segment.js';
 import {
   longRows,
   pairLattice,
@@ -46,12 +46,12 @@ export function shapeTerm(term: Term, group: number, axes: number): Shaped {
 }
 
 /** An index space and the conditions that it makes true. */
-export interface Chosen {
-  readonly space: Space;
+export interface Chosen<S extends Space = Space> {
+  readonly space: S;
   readonly consumed: readonly Expr[];
 }
 
-const listSpace = (atoms: readonly Expr[]): Chosen => {
+const listSpace = (atoms: readonly Expr[]): Chosen<ListSpace> => {
   const space: ListSpace = { kind: 'list', list: 0, condition: all(atoms), name: 'list' };
   return { space, consumed: atoms };
 };
@@ -64,8 +64,13 @@ export type Strategy =
   | 'own'
   /** Every term on the common refinement of all residue classes. */
   | 'refined'
-  /** Boxes of the token grid. */
-  | 'grid';
+  /** Boxes of the token grid, and keys by those of its tiles that they reach. */
+  | 'grid'
+  /** Boxes of the token grid, and keys by the cells of the box that a tile reaches. */
+  | 'boxes';
+
+/** Only for grids whose tokens are all queries. */
+export const onGrid = (strategy: Strategy): boolean => strategy === 'grid' || strategy === 'boxes';
 
 /** Residue classes past which their common refinement has tiles too scattered to be worth it. */
 const MOST_CLASSES = 256;
@@ -91,12 +96,18 @@ export function refinement(terms: readonly Shaped[]): Expr | undefined {
   return largest;
 }
 
-export function querySpace(s: Shaped, strategy: Strategy, refined: Expr | undefined, axes: number): Chosen {
-  const rows: Chosen = { space: rowsSpace('i'), consumed: [] };
+export function querySpace(
+  s: Shaped,
+  strategy: Strategy,
+  refined: Expr | undefined,
+  axes: number,
+): Chosen<QuerySpace> {
+  const rows: Chosen<QuerySpace> = { space: rowsSpace('i'), consumed: [] };
   switch (strategy) {
     case 'rows':
       return rows;
     case 'grid':
+    case 'boxes':
       return { space: gridSpace(axes), consumed: [] };
     case 'refined':
       return refined && !isConst(refined, 1) ? { space: latticeOfQueries(refined), consumed: [] } : rows;
@@ -117,7 +128,7 @@ export function querySpace(s: Shaped, strategy: Strategy, refined: Expr | undefi
   }
 }
 
-export function keySpace(s: Shaped, queries: Space, axes: number): Chosen {
+export function keySpace(s: Shaped, queries: QuerySpace, strategy: Strategy): Chosen {
   if (s.key.kind === 'list') return listSpace(s.key.atoms);
   if (s.key.kind === 'periodic') {
     const { period, start, step, count, atom, lattice } = s.key.form;
@@ -135,6 +146,9 @@ export function keySpace(s: Shaped, queries: Space, axes: number): Chosen {
       ? { space: rowsSpace('j'), consumed: [] }
       : { space: latticeOfKeys(modulus, keyResidue(queries.residue)), consumed: [] };
   }
-  if (queries.kind === 'grid' && s.usesGrid) return { space: gridSpace(axes), consumed: [] };
+  if (queries.kind === 'grid' && s.usesGrid) {
+    const box = strategy === 'boxes' ? boxOfKeys(s.term, queries) : undefined;
+    return { space: box ?? queries, consumed: [] };
+  }
   return { space: rowsSpace('j'), consumed: [] };
 }

@@ -1,4 +1,4 @@
-// ==== grid_tiles_0: tiles, portable, schedule grid, pass 1 ====
+// ==== boxes_tiles_0: tiles, portable, schedule boxes, pass 1 ====
 
 // Four numbers of q, k or v: f32.
 alias Quad = vec4<f32>;
@@ -15,9 +15,9 @@ fn write_out(x: vec4<f32>) -> OutQuad {
   return x;
 }
 
-// grid_tiles_0: attention over tiles of 64 queries and 64 keys.
+// boxes_tiles_0: attention over tiles of 64 queries and 64 keys.
 // Queries by grid(8×8).
-//   keys by grid(8×8): i -> j when abs(i.y - j.y) <= kernel div 2 and abs(i.x - j.x) <= kernel div 2
+//   keys by box: i -> j when abs(i.y - j.y) <= kernel div 2 and abs(i.x - j.x) <= kernel div 2
 
 struct Shape {
   tiles: u32,
@@ -43,9 +43,9 @@ struct Shape {
   lse_batch: u32,
   lse_head: u32,
   batch: u32,
+  param_kernel: i32,
   size_0: i32,
   size_1: i32,
-  param_kernel: i32,
   nan: u32,
   out_row: u32,
   lse_row: u32,
@@ -129,6 +129,7 @@ struct Place {
   v_start: u32,
   out_start: u32,
   lse_start: u32,
+  key_box_0: KeyBox,
 }
 
 // Number of workgroups that have something to do.
@@ -160,6 +161,8 @@ fn find_place(number: u32) -> Place {
   at.v_start = shape.v_offset + batch * shape.v_batch + key_head * shape.v_head;
   at.out_start = shape.out_offset + batch * shape.out_batch + head * shape.out_head;
   at.lse_start = shape.lse_offset + batch * shape.lse_batch + head * shape.lse_head;
+  let box = query_box(at);
+  at.key_box_0 = key_box_0(at, box);
   return at;
 }
 
@@ -187,11 +190,30 @@ fn main(
   }
   clear_flags();
   let box = query_box(at);
-  var cursor = Cursor(0u, 0u, 0u, Span(0, -1, 0, -1));
+  var cursor = Cursor(0u, 0u, 0u, Span(0, -1));
   for (var next = next_tile(at, box, &cursor); next.kind != NO_PAIR; next = next_tile(at, box, &cursor)) {
     attend_tile(at, next.segment, next.tile, next.kind == SOME_PAIRS);
   }
   store_rows(at);
+}
+
+// Cells of the grid that a query tile's keys lie in: how many, the first along each axis, and of the later axes how
+// many there are along them, with the inverse of that.
+struct KeyBox {
+  size: i32,
+  lo_0: i32,
+  lo_1: i32,
+  extent_1: i32,
+  inverse_1: f32,
+}
+
+fn key_box_0(at: Place, box: Box) -> KeyBox {
+  let t0 = shape.param_kernel >> 1u;
+  let lo_0 = max(box.lo_0 - t0, 0);
+  let extent_0 = max(min(box.hi_0 + t0, shape.size_0 - 1) - lo_0 + 1, 0);
+  let lo_1 = max(box.lo_1 - t0, 0);
+  let extent_1 = max(min(box.hi_1 + t0, shape.size_1 - 1) - lo_1 + 1, 0);
+  return KeyBox(extent_0 * extent_1, lo_0, lo_1, extent_1, inverse_of(extent_1));
 }
 
 const NO_PAIR = 0u;
@@ -223,39 +245,32 @@ fn query_box(at: Place) -> Box {
 struct Span {
   first_0: i32,
   last_0: i32,
-  first_1: i32,
-  last_1: i32,
 }
 
-// Key tiles of grid(8×8).
+// Key tiles of box.
 fn key_span_0(at: Place, box: Box) -> Span {
-  let t0 = shape.param_kernel >> 1u;
-  if (min(box.hi_0 + t0, shape.size_0 - 1) < max(box.lo_0 - t0, 0) || min(box.hi_1 + t0, shape.size_1 - 1) < max(box.lo_1 - t0, 0)) {
-    return Span(0, -1, 0, -1);
+  if (at.keys - 1 < 0) {
+    return Span(0, -1);
   }
   return Span(
-    tile_of(max(max(box.lo_0 - t0, 0), 0), 8),
-    tile_of(min(min(box.hi_0 + t0, shape.size_0 - 1), shape.size_0 - 1), 8),
-    tile_of(max(max(box.lo_1 - t0, 0), 0), 8),
-    tile_of(min(min(box.hi_1 + t0, shape.size_1 - 1), shape.size_1 - 1), 8),
+    tile_of(max(0, 0), 64),
+    tile_of(min(at.keys - 1, key_size_0(at) - 1), 64),
   );
 }
 
 // Which pairs of the two tiles are edges?
 fn tile_kind_0(at: Place, box: Box, tile: i32) -> u32 {
-  let tile_1 = tile % ((shape.size_1 + 7) / 8);
-  let tile_0 = tile / ((shape.size_1 + 7) / 8);
-  let j_0_lo = tile_0 * 8;
-  let end_0 = min(j_0_lo + 8, shape.size_0);
-  let j_0_hi = end_0 - 1;
-  let j_1_lo = tile_1 * 8;
-  let end_1 = min(j_1_lo + 8, shape.size_1);
-  let j_1_hi = end_1 - 1;
+  let first = tile * 64;
+  let end = min(first + 64, key_size_0(at));
+  let j_0_lo = at.key_box_0.lo_0 + quotient(first, at.key_box_0.extent_1, at.key_box_0.inverse_1);
+  let j_0_hi = at.key_box_0.lo_0 + quotient(end - 1, at.key_box_0.extent_1, at.key_box_0.inverse_1);
+  let j_1_lo = at.key_box_0.lo_1;
+  let j_1_hi = at.key_box_0.lo_1 + at.key_box_0.extent_1 - 1;
   let t0 = shape.param_kernel >> 1u;
   if (!(max(0, max(box.lo_0 - j_0_hi, j_0_lo - box.hi_0)) - t0 <= 0 && max(0, max(box.lo_1 - j_1_hi, j_1_lo - box.hi_1)) - t0 <= 0)) {
     return NO_PAIR;
   }
-  return select(SOME_PAIRS, EVERY_PAIR, end_0 == j_0_lo + 8 && end_1 == j_1_lo + 8 && (max(j_0_hi - box.lo_0, box.hi_0 - j_0_lo) - t0 <= 0 && max(j_1_hi - box.lo_1, box.hi_1 - j_1_lo) - t0 <= 0));
+  return select(SOME_PAIRS, EVERY_PAIR, end == first + 64 && (max(j_0_hi - box.lo_0, box.hi_0 - j_0_lo) - t0 <= 0 && max(j_1_hi - box.lo_1, box.hi_1 - j_1_lo) - t0 <= 0));
 }
 
 // Where a workgroup stands: the piece that comes next, and tile n of the present one.
@@ -274,15 +289,14 @@ fn next_tile(at: Place, box: Box, cursor: ptr<function, Cursor>) -> Tile {
       }
       let span = key_span_0(at, box);
       (*cursor).span = span;
-      (*cursor).count = u32(max(span.last_0 - span.first_0 + 1, 0)) * u32(max(span.last_1 - span.first_1 + 1, 0));
+      (*cursor).count = u32(max(span.last_0 - span.first_0 + 1, 0));
       (*cursor).n = 0u;
       (*cursor).piece += 1u;
     }
-    let span = (*cursor).span;
     let n = (*cursor).n;
     (*cursor).n += 1u;
     let segment = 0u;
-    let tile = tile_of_span(at, span, n);
+    let tile = (*cursor).span.first_0 + i32(n);
     let kind = tile_kind_0(at, box, tile);
     if (kind != NO_PAIR) {
       return Tile(segment, tile, kind);
@@ -302,16 +316,16 @@ fn query_position(at: Place, tile: i32, r: i32) -> i32 {
   return x_0 * shape.size_1 + x_1;
 }
 
-// Index space grid(8×8): position of cell r of a tile; -1 where there is none.
+// Index space box: number of cells, and the position of cell r of a tile; -1 where there is none.
+fn key_size_0(at: Place) -> i32 {
+  return at.key_box_0.size;
+}
 fn key_position_0(at: Place, tile: i32, r: i32) -> i32 {
-  let tile_1 = tile % ((shape.size_1 + 7) / 8);
-  let tile_0 = tile / ((shape.size_1 + 7) / 8);
-  let x_0 = tile_0 * 8 + (r / 8);
-  let x_1 = tile_1 * 8 + (r) % 8;
-  if (x_0 >= shape.size_0 || x_1 >= shape.size_1) {
-    return -1;
-  }
-  return x_0 * shape.size_1 + x_1;
+  let v = tile * 64 + r;
+  let rest_1 = quotient(v, at.key_box_0.extent_1, at.key_box_0.inverse_1);
+  let x_1 = at.key_box_0.lo_1 + (v - rest_1 * at.key_box_0.extent_1);
+  let x_0 = at.key_box_0.lo_0 + rest_1;
+  return select(-1, x_0 * shape.size_1 + x_1, v < at.key_box_0.size);
 }
 
 // Finds the positions of a tile's keys.
@@ -649,18 +663,19 @@ fn store_row(
   }
 }
 
+// A little less than 1 / b.
+fn inverse_of(b: i32) -> f32 {
+  return 0.99999905 / f32(max(b, 1));
+}
+// a / b, exactly, where it is below 262144.
+fn quotient(a: i32, b: i32, inverse: f32) -> i32 {
+  let q = i32(f32(a) * inverse);
+  return q + select(0, 1, a - q * b >= b);
+}
+
 // The tile that a coordinate lies in; those before the first lie in tile -1.
 fn tile_of(coordinate: i32, extent: i32) -> i32 {
   return select(coordinate / extent, -1, coordinate < 0);
-}
-
-// Tile n of a span, numbered row-major over the grid's tiles.
-fn tile_of_span(at: Place, span: Span, n: u32) -> i32 {
-  var rest = i32(n);
-  let x_1 = span.first_1 + rest % (span.last_1 - span.first_1 + 1);
-  rest /= (span.last_1 - span.first_1 + 1);
-  let x_0 = span.first_0 + rest;
-  return x_0 * ((shape.size_1 + 7) / 8) + x_1;
 }
 
 fn grid_coordinate_0(position: i32) -> i32 {

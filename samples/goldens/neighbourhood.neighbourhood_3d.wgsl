@@ -1,3 +1,717 @@
+// ==== boxes_tiles_0: tiles, portable, schedule boxes, pass 1 ====
+
+// Four numbers of q, k or v: f32.
+alias Quad = vec4<f32>;
+fn read_quad(x: Quad) -> vec4<f32> {
+  return x;
+}
+
+// Four numbers of out: f32.
+alias OutQuad = vec4<f32>;
+fn read_out(x: OutQuad) -> vec4<f32> {
+  return x;
+}
+fn write_out(x: vec4<f32>) -> OutQuad {
+  return x;
+}
+
+// boxes_tiles_0: attention over tiles of 64 queries and 64 keys.
+// Queries by grid(4×4×4).
+//   keys by box: i -> j when abs(i.t - j.t) <= frames div 2 and abs(i.y - j.y) <= side and abs(i.x - j.x) <= side
+
+struct Shape {
+  tiles: u32,
+  classes: u32,
+  heads: u32,
+  lengths: u32,
+  first_head: u32,
+  first_batch: u32,
+  key_heads: u32,
+  q_offset: u32,
+  q_batch: u32,
+  q_head: u32,
+  k_offset: u32,
+  k_batch: u32,
+  k_head: u32,
+  v_offset: u32,
+  v_batch: u32,
+  v_head: u32,
+  out_offset: u32,
+  out_batch: u32,
+  out_head: u32,
+  lse_offset: u32,
+  lse_batch: u32,
+  lse_head: u32,
+  batch: u32,
+  param_frames: i32,
+  param_kernel: i32,
+  size_0: i32,
+  size_1: i32,
+  size_2: i32,
+  nan: u32,
+  out_row: u32,
+  lse_row: u32,
+  four: u32,
+  chunk_width: u32,
+  row_threads: u32,
+  pairs: u32,
+  q_row: u32,
+  k_row: u32,
+  v_row: u32,
+}
+
+@group(0) @binding(0) var<uniform> shape: Shape;
+@group(0) @binding(1) var<storage, read> q: array<Quad>;
+@group(0) @binding(2) var<storage, read> k: array<Quad>;
+@group(0) @binding(3) var<storage, read> v: array<Quad>;
+@group(0) @binding(4) var<storage, read_write> out: array<OutQuad>;
+@group(0) @binding(5) var<storage, read_write> lse: array<u32>;
+@group(0) @binding(7) var<storage, read> plan: array<u32>;
+
+// Scores below this count as none: their weight is exactly 0.
+const LOWEST = -3.4e38;
+const INFINITY_BITS = 0x7f800000u;
+const NEGATIVE_INFINITY_BITS = 0xff800000u;
+const NAN_BITS = 0x7fc00000u;
+
+// Staging space: first a chunk of the queries and of the keys, later some weights and values.
+const KEYS_AT = 264u;
+const WEIGHTS_AT = 0u;
+const VALUES_AT = 256u;
+var<workgroup> staged: array<vec4<f32>, 528>;
+// What each thread found for its rows, to be reduced over the 16 threads that share them.
+var<workgroup> partial: array<vec4<f32>, 256>;
+// Positions of the tile's queries and keys; -1 where there is none.
+var<workgroup> query_positions: array<i32, 64>;
+var<workgroup> key_positions: array<i32, 64>;
+// Rows and keys with NaN or infinity in them, as bits; rows that such a key reaches.
+var<workgroup> bad_queries: array<atomic<u32>, 2>;
+var<workgroup> bad_keys: array<atomic<u32>, 2>;
+var<workgroup> poisoned: array<atomic<u32>, 2>;
+// 1 if there is any bad query or key in the tile.
+var<workgroup> flagged: u32;
+
+// This thread, the first that shares its rows (the others come in steps of two), and its place among
+// 16 x 16: rows y + 16r, keys x + 16c, columns x + 16n.
+var<private> lane: u32;
+var<private> first_lane: u32;
+var<private> x: u32;
+var<private> y: u32;
+// Scores and then weights: of row r elements, a component for each key.
+var<private> scores: array<vec4<f32>, 4>;
+// Bit 4r + c: are row r and key c an edge?
+var<private> edges: u32;
+// Weighted sums of values: 1 vec4 a row.
+var<private> sums: array<vec4<f32>, 4>;
+// Of each row the highest score yet, and the thread's own part of the sum of weights.
+var<private> highest: array<vec4<f32>, 1>;
+var<private> total: array<vec4<f32>, 1>;
+
+// Where a workgroup stands.
+struct Place {
+  // Numbers of the run, whatever part of it is computed.
+  batch: i32,
+  head: i32,
+  // This batch's own lengths, and the position of its first query.
+  queries: i32,
+  keys: i32,
+  base: i32,
+  // The query rows to compute: how many, and the position of the first.
+  rows: i32,
+  first: i32,
+  // Residue class of the query space, and the tile in it.
+  residue: i32,
+  tile: u32,
+  // Which part of the keys, of how many.
+  split: u32,
+  splits: u32,
+  // Where this head starts in each tensor.
+  q_start: u32,
+  k_start: u32,
+  v_start: u32,
+  out_start: u32,
+  lse_start: u32,
+  key_box_0: KeyBox,
+}
+
+// Number of workgroups that have something to do.
+fn place_count() -> u32 {
+  return shape.tiles * shape.classes * shape.heads * shape.batch;
+}
+
+fn find_place(number: u32) -> Place {
+  var at: Place;
+  let tiles = shape.tiles;
+  // The last tiles first: under a causal rule they have most to do.
+  at.tile = tiles - 1u - number % tiles;
+  at.residue = i32(number / tiles % shape.classes);
+  let line = number / (tiles * shape.classes);
+  let head = line % shape.heads;
+  let batch = line / shape.heads;
+  at.split = 0u;
+  at.splits = 1u;
+  at.head = i32(shape.first_head + head);
+  at.batch = i32(shape.first_batch + batch);
+  at.queries = i32(plan[shape.lengths + 4u * batch]);
+  at.keys = i32(plan[shape.lengths + 4u * batch + 1u]);
+  at.rows = i32(plan[shape.lengths + 4u * batch + 2u]);
+  at.first = i32(plan[shape.lengths + 4u * batch + 3u]);
+  at.base = at.keys - at.queries;
+  let key_head = head / (shape.heads / shape.key_heads);
+  at.q_start = shape.q_offset + batch * shape.q_batch + head * shape.q_head;
+  at.k_start = shape.k_offset + batch * shape.k_batch + key_head * shape.k_head;
+  at.v_start = shape.v_offset + batch * shape.v_batch + key_head * shape.v_head;
+  at.out_start = shape.out_offset + batch * shape.out_batch + head * shape.out_head;
+  at.lse_start = shape.lse_offset + batch * shape.lse_batch + head * shape.lse_head;
+  let box = query_box(at);
+  at.key_box_0 = key_box_0(at, box);
+  return at;
+}
+
+@compute @workgroup_size(256)
+fn main(
+  @builtin(workgroup_id) group: vec3<u32>,
+  @builtin(num_workgroups) groups: vec3<u32>,
+  @builtin(local_invocation_index) thread: u32,
+) {
+  let number = group.x + group.y * groups.x;
+  if (number >= place_count()) {
+    return;
+  }
+  let at = find_place(number);
+  lane = thread;
+  x = (thread >> 1u) & 15u;
+  y = (thread & 1u) | ((thread >> 5u) << 1u);
+  first_lane = thread - 2u * x;
+  highest[0] = vec4<f32>(LOWEST);
+  if (thread < 64u) {
+    query_positions[thread] = query_position(at, i32(at.tile), i32(thread));
+  }
+  if (thread < 2u) {
+    atomicStore(&poisoned[thread], 0u);
+  }
+  clear_flags();
+  let box = query_box(at);
+  var cursor = Cursor(0u, 0u, 0u, Span(0, -1));
+  for (var next = next_tile(at, box, &cursor); next.kind != NO_PAIR; next = next_tile(at, box, &cursor)) {
+    attend_tile(at, next.segment, next.tile, next.kind == SOME_PAIRS);
+  }
+  store_rows(at);
+}
+
+// Cells of the grid that a query tile's keys lie in: how many, the first along each axis, and of the later axes how
+// many there are along them, with the inverse of that.
+struct KeyBox {
+  size: i32,
+  lo_0: i32,
+  lo_1: i32,
+  extent_1: i32,
+  inverse_1: f32,
+  lo_2: i32,
+  extent_2: i32,
+  inverse_2: f32,
+}
+
+fn key_box_0(at: Place, box: Box) -> KeyBox {
+  let t0 = shape.param_frames >> 1u;
+  let t1 = shape.param_kernel >> 1u;
+  let lo_0 = max(box.lo_0 - t0, 0);
+  let extent_0 = max(min(box.hi_0 + t0, shape.size_0 - 1) - lo_0 + 1, 0);
+  let lo_1 = max(box.lo_1 - t1, 0);
+  let extent_1 = max(min(box.hi_1 + t1, shape.size_1 - 1) - lo_1 + 1, 0);
+  let lo_2 = max(box.lo_2 - t1, 0);
+  let extent_2 = max(min(box.hi_2 + t1, shape.size_2 - 1) - lo_2 + 1, 0);
+  return KeyBox(extent_0 * extent_1 * extent_2, lo_0, lo_1, extent_1, inverse_of(extent_1), lo_2, extent_2, inverse_of(extent_2));
+}
+
+const NO_PAIR = 0u;
+const SOME_PAIRS = 1u;
+const EVERY_PAIR = 2u;
+// A tile of a segment's keys, and which of its pairs with the query tile are edges.
+struct Tile {
+  segment: u32,
+  tile: i32,
+  kind: u32,
+}
+const NO_TILE = Tile(0u, 0, NO_PAIR);
+
+// First and last coordinates of a query tile.
+struct Box {
+  lo_0: i32,
+  hi_0: i32,
+  lo_1: i32,
+  hi_1: i32,
+  lo_2: i32,
+  hi_2: i32,
+}
+fn query_box(at: Place) -> Box {
+  let tile = i32(at.tile);
+  let tile_2 = tile % ((shape.size_2 + 3) / 4);
+  let rest_2 = tile / ((shape.size_2 + 3) / 4);
+  let tile_1 = rest_2 % ((shape.size_1 + 3) / 4);
+  let tile_0 = rest_2 / ((shape.size_1 + 3) / 4);
+  return Box(tile_0 * 4, min(tile_0 * 4 + 4, shape.size_0) - 1, tile_1 * 4, min(tile_1 * 4 + 4, shape.size_1) - 1, tile_2 * 4, min(tile_2 * 4 + 4, shape.size_2) - 1);
+}
+
+// Key tiles along each axis, from first to last.
+struct Span {
+  first_0: i32,
+  last_0: i32,
+}
+
+// Key tiles of box.
+fn key_span_0(at: Place, box: Box) -> Span {
+  if (at.keys - 1 < 0) {
+    return Span(0, -1);
+  }
+  return Span(
+    tile_of(max(0, 0), 64),
+    tile_of(min(at.keys - 1, key_size_0(at) - 1), 64),
+  );
+}
+
+// Which pairs of the two tiles are edges?
+fn tile_kind_0(at: Place, box: Box, tile: i32) -> u32 {
+  let first = tile * 64;
+  let end = min(first + 64, key_size_0(at));
+  let j_0_lo = at.key_box_0.lo_0 + quotient(quotient(first, at.key_box_0.extent_2, at.key_box_0.inverse_2), at.key_box_0.extent_1, at.key_box_0.inverse_1);
+  let j_0_hi = at.key_box_0.lo_0 + quotient(quotient(end - 1, at.key_box_0.extent_2, at.key_box_0.inverse_2), at.key_box_0.extent_1, at.key_box_0.inverse_1);
+  let j_1_lo = at.key_box_0.lo_1;
+  let j_1_hi = at.key_box_0.lo_1 + at.key_box_0.extent_1 - 1;
+  let j_2_lo = at.key_box_0.lo_2;
+  let j_2_hi = at.key_box_0.lo_2 + at.key_box_0.extent_2 - 1;
+  let t0 = shape.param_frames >> 1u;
+  let t1 = shape.param_kernel >> 1u;
+  if (!(max(0, max(box.lo_0 - j_0_hi, j_0_lo - box.hi_0)) - t0 <= 0 && max(0, max(box.lo_1 - j_1_hi, j_1_lo - box.hi_1)) - t1 <= 0 && max(0, max(box.lo_2 - j_2_hi, j_2_lo - box.hi_2)) - t1 <= 0)) {
+    return NO_PAIR;
+  }
+  return select(SOME_PAIRS, EVERY_PAIR, end == first + 64 && (max(j_0_hi - box.lo_0, box.hi_0 - j_0_lo) - t0 <= 0 && max(j_1_hi - box.lo_1, box.hi_1 - j_1_lo) - t1 <= 0 && max(j_2_hi - box.lo_2, box.hi_2 - j_2_lo) - t1 <= 0));
+}
+
+// Where a workgroup stands: the piece that comes next, and tile n of the present one.
+struct Cursor {
+  piece: u32,
+  n: u32,
+  count: u32,
+  span: Span,
+}
+
+fn next_tile(at: Place, box: Box, cursor: ptr<function, Cursor>) -> Tile {
+  loop {
+    while ((*cursor).n >= (*cursor).count) {
+      if ((*cursor).piece >= 1u) {
+        return NO_TILE;
+      }
+      let span = key_span_0(at, box);
+      (*cursor).span = span;
+      (*cursor).count = u32(max(span.last_0 - span.first_0 + 1, 0));
+      (*cursor).n = 0u;
+      (*cursor).piece += 1u;
+    }
+    let n = (*cursor).n;
+    (*cursor).n += 1u;
+    let segment = 0u;
+    let tile = (*cursor).span.first_0 + i32(n);
+    let kind = tile_kind_0(at, box, tile);
+    if (kind != NO_PAIR) {
+      return Tile(segment, tile, kind);
+    }
+  }
+}
+
+// Index space grid(4×4×4): position of cell r of a tile; -1 where there is none.
+fn query_position(at: Place, tile: i32, r: i32) -> i32 {
+  let tile_2 = tile % ((shape.size_2 + 3) / 4);
+  let rest_2 = tile / ((shape.size_2 + 3) / 4);
+  let tile_1 = rest_2 % ((shape.size_1 + 3) / 4);
+  let tile_0 = rest_2 / ((shape.size_1 + 3) / 4);
+  let x_0 = tile_0 * 4 + (r / 16);
+  let x_1 = tile_1 * 4 + (r / 4) % 4;
+  let x_2 = tile_2 * 4 + (r) % 4;
+  if (x_0 >= shape.size_0 || x_1 >= shape.size_1 || x_2 >= shape.size_2) {
+    return -1;
+  }
+  return (x_0 * shape.size_1 + x_1) * shape.size_2 + x_2;
+}
+
+// Index space box: number of cells, and the position of cell r of a tile; -1 where there is none.
+fn key_size_0(at: Place) -> i32 {
+  return at.key_box_0.size;
+}
+fn key_position_0(at: Place, tile: i32, r: i32) -> i32 {
+  let v = tile * 64 + r;
+  let rest_2 = quotient(v, at.key_box_0.extent_2, at.key_box_0.inverse_2);
+  let x_2 = at.key_box_0.lo_2 + (v - rest_2 * at.key_box_0.extent_2);
+  let rest_1 = quotient(rest_2, at.key_box_0.extent_1, at.key_box_0.inverse_1);
+  let x_1 = at.key_box_0.lo_1 + (rest_2 - rest_1 * at.key_box_0.extent_1);
+  let x_0 = at.key_box_0.lo_0 + rest_1;
+  return select(-1, (x_0 * shape.size_1 + x_1) * shape.size_2 + x_2, v < at.key_box_0.size);
+}
+
+// Finds the positions of a tile's keys.
+fn place_keys(at: Place, segment: u32, tile: i32) {
+  if (lane < 64u) {
+    let r = i32(lane);
+    let j = key_position_0(at, tile, r);
+    key_positions[lane] = j;
+  }
+}
+
+// One tile of keys: online softmax of the query tile's scores, and their weighted values (FlashAttention).
+fn attend_tile(at: Place, segment: u32, tile: i32, is_partial: bool) {
+  place_keys(at, segment, tile);
+  scores[0] = vec4<f32>();
+  scores[1] = vec4<f32>();
+  scores[2] = vec4<f32>();
+  scores[3] = vec4<f32>();
+  for (var chunk = 0u; chunk < 4u; chunk++) {
+    workgroupBarrier();
+    load_queries(at, chunk);
+    load_keys(at, chunk);
+    workgroupBarrier();
+    score_tile();
+  }
+  finish_scores(at, segment, is_partial);
+  update_softmax();
+  for (var part = 0u; part < shape.four; part++) {
+    workgroupBarrier();
+    store_weights(part);
+    load_values(at, part, 0u);
+    workgroupBarrier();
+    add_values_0();
+  }
+  if (workgroupUniformLoad(&flagged) != 0u) {
+    poison_rows();
+    workgroupBarrier();
+    clear_flags();
+    workgroupBarrier();
+  }
+}
+
+// Is any component NaN or infinite? By bits, since WGSL may assume that there are none.
+fn is_bad(value: vec4<f32>) -> bool {
+  let exponent = vec4<u32>(INFINITY_BITS);
+  return any((bitcast<vec4<u32>>(value) & exponent) == exponent);
+}
+
+// Stages 16 columns of the queries; a bad one becomes 0, and its row is marked.
+fn load_queries(at: Place, chunk: u32) {
+  let row = lane >> 2u;
+  let piece = lane & 3u;
+  let position = query_positions[row];
+  let column = 4u * chunk + piece;
+  var value = vec4<f32>();
+  if (position >= 0) {
+    value = read_quad(q[at.q_start + u32(position - at.first) * shape.q_row + column]);
+  }
+  if (is_bad(value)) {
+    value = vec4<f32>();
+    atomicOr(&bad_queries[row >> 5u], 1u << (row & 31u));
+    flagged = 1u;
+  }
+  staged[66u * piece + row] = value;
+}
+
+// Stages 16 columns of the keys; a bad one becomes 0, and the key is marked.
+fn load_keys(at: Place, chunk: u32) {
+  let row = lane >> 2u;
+  let piece = lane & 3u;
+  let position = key_positions[row];
+  let column = 4u * chunk + piece;
+  var value = vec4<f32>();
+  if (position >= 0) {
+    value = read_quad(k[at.k_start + u32(position) * shape.k_row + column]);
+  }
+  if (is_bad(value)) {
+    value = vec4<f32>();
+    atomicOr(&bad_keys[row >> 5u], 1u << (row & 31u));
+    flagged = 1u;
+  }
+  staged[KEYS_AT + 66u * piece + row] = value;
+}
+
+// Stages 64 columns of the values of 16 keys, in the order of 4 g + c: 4 part + g + 16 c.
+fn load_values(at: Place, part: u32, first_column: u32) {
+  let slot = lane >> 4u;
+  let row = 4u * part + (slot >> 2u) + 16u * (slot & 3u);
+  let position = key_positions[row];
+  let column = first_column + (lane & 15u);
+  var value = vec4<f32>();
+  if (position >= 0) {
+    value = read_quad(v[at.v_start + u32(position) * shape.v_row + column]);
+  }
+  if (is_bad(value)) {
+    value = vec4<f32>();
+    atomicOr(&bad_keys[row >> 5u], 1u << (row & 31u));
+    flagged = 1u;
+  }
+  staged[VALUES_AT + lane] = value;
+}
+
+// sum + dot(a, b) as multiply-adds, one after the other.
+fn add_dot(sum: f32, a: vec4<f32>, b: vec4<f32>) -> f32 {
+  return a.w * b.w + (a.z * b.z + (a.y * b.y + (a.x * b.x + sum)));
+}
+// The scores of a row with four of the thread's keys.
+fn add_scores(sum: vec4<f32>, q: vec4<f32>, k0: vec4<f32>, k1: vec4<f32>, k2: vec4<f32>, k3: vec4<f32>) -> vec4<f32> {
+  return vec4<f32>(add_dot(sum.x, q, k0), add_dot(sum.y, q, k1), add_dot(sum.z, q, k2), add_dot(sum.w, q, k3));
+}
+// scores += queries * keys over the staged chunk.
+fn score_tile() {
+  for (var part = 0u; part < shape.chunk_width; part++) {
+    let key = KEYS_AT + 66u * part + x;
+    let k0 = staged[key];
+    let k1 = staged[key + 16u];
+    let k2 = staged[key + 32u];
+    let k3 = staged[key + 48u];
+    let query = 66u * part + y;
+    let q0 = staged[query];
+    scores[0] = add_scores(scores[0], q0, k0, k1, k2, k3);
+    let q1 = staged[query + 16u];
+    scores[1] = add_scores(scores[1], q1, k0, k1, k2, k3);
+    let q2 = staged[query + 32u];
+    scores[2] = add_scores(scores[2], q2, k0, k1, k2, k3);
+    let q3 = staged[query + 48u];
+    scores[3] = add_scores(scores[3], q3, k0, k1, k2, k3);
+  }
+}
+
+// Stages the weights of the 16 keys of a part: of row r those of four keys (c) of one thread in vec4 g.
+fn store_weights(part: u32) {
+  if (x >> 2u == part) {
+    let first = 4u * y + (x & 3u);
+    staged[first] = scores[0];
+    staged[first + 64u] = scores[1];
+    staged[first + 128u] = scores[2];
+    staged[first + 192u] = scores[3];
+  }
+}
+
+// sum + the values of four keys by their weights.
+fn add_weighted(sum: vec4<f32>, w: vec4<f32>, v0: vec4<f32>, v1: vec4<f32>, v2: vec4<f32>, v3: vec4<f32>) -> vec4<f32> {
+  return w.w * v3 + (w.z * v2 + (w.y * v1 + (w.x * v0 + sum)));
+}
+
+// sums += weights * values over the staged keys.
+fn add_values_0() {
+  for (var g = 0u; g < shape.four; g++) {
+    let key = VALUES_AT + 64u * g + x;
+    let v0 = staged[key];
+    let v1 = staged[key + 16u];
+    let v2 = staged[key + 32u];
+    let v3 = staged[key + 48u];
+    let row = 4u * y + g;
+    let w0 = staged[row];
+    sums[0] = add_weighted(sums[0], w0, v0, v1, v2, v3);
+    let w1 = staged[row + 64u];
+    sums[1] = add_weighted(sums[1], w1, v0, v1, v2, v3);
+    let w2 = staged[row + 128u];
+    sums[2] = add_weighted(sums[2], w2, v0, v1, v2, v3);
+    let w3 = staged[row + 192u];
+    sums[3] = add_weighted(sums[3], w3, v0, v1, v2, v3);
+  }
+}
+
+// From dot products to scores: the pattern's own, and LOWEST where a partial tile has no edge.
+fn finish_scores(at: Place, segment: u32, is_partial: bool) {
+  scores[0] *= 0.125;
+  scores[1] *= 0.125;
+  scores[2] *= 0.125;
+  scores[3] *= 0.125;
+  edges = 0xffffffffu;
+  if (is_partial) {
+    mask_tile(at, segment);
+  }
+  check_scores();
+}
+
+// i -> j when abs(i.t - j.t) <= frames div 2 and abs(i.y - j.y) <= side and abs(i.x - j.x) <= side
+fn keep(at: Place, segment: u32, i: i32, j: i32) -> bool {
+  let i_0 = grid_coordinate_0(i);
+  let i_1 = grid_coordinate_1(i);
+  let i_2 = grid_coordinate_2(i);
+  let j_0 = grid_coordinate_0(j);
+  let j_1 = grid_coordinate_1(j);
+  let j_2 = grid_coordinate_2(j);
+  let t0 = shape.param_kernel >> 1u;
+  return abs(i_0 - j_0) <= (shape.param_frames >> 1u) && abs(i_1 - j_1) <= t0 && abs(i_2 - j_2) <= t0;
+}
+
+// Finds the edges of a partial tile.
+fn mask_tile(at: Place, segment: u32) {
+  edges = 0u;
+  for (var n = 0u; n < shape.pairs; n++) {
+    let i = query_positions[y + 16u * (n >> 2u)];
+    let j = key_positions[x + 16u * (n & 3u)];
+    if (j >= 0 && keep(at, segment, i, j)) {
+      edges |= 1u << n;
+    }
+  }
+  scores[0] = select(vec4<f32>(LOWEST), scores[0], four_edges(edges >> 0u));
+  scores[1] = select(vec4<f32>(LOWEST), scores[1], four_edges(edges >> 4u));
+  scores[2] = select(vec4<f32>(LOWEST), scores[2], four_edges(edges >> 8u));
+  scores[3] = select(vec4<f32>(LOWEST), scores[3], four_edges(edges >> 12u));
+}
+fn four_edges(bits: u32) -> vec4<bool> {
+  return ((vec4<u32>(bits) >> vec4<u32>(0u, 1u, 2u, 3u)) & vec4<u32>(1u)) != vec4<u32>();
+}
+
+// A product past the range of f32 reaches its row: as NaN, never as a wrong number.
+fn check_scores() {
+  scores[0] = checked(scores[0], y);
+  scores[1] = checked(scores[1], y + 16u);
+  scores[2] = checked(scores[2], y + 32u);
+  scores[3] = checked(scores[3], y + 48u);
+}
+fn checked(scores: vec4<f32>, row: u32) -> vec4<f32> {
+  let bits = bitcast<vec4<u32>>(scores);
+  let bad = (bits & vec4<u32>(INFINITY_BITS)) == vec4<u32>(INFINITY_BITS);
+  if (!any(bad)) {
+    return scores;
+  }
+  if (any(bad)) {
+    atomicOr(&poisoned[row >> 5u], 1u << (row & 31u));
+  }
+  return select(scores, vec4<f32>(LOWEST), bad);
+}
+
+fn highest_of(x: vec4<f32>) -> f32 {
+  return max(max(x.x, x.y), max(x.z, x.w));
+}
+fn sum_of(x: vec4<f32>) -> f32 {
+  return (x.x + x.y) + (x.z + x.w);
+}
+// exp(scores - top); exactly 0 for pairs without an edge and scores of -infinity.
+fn weights_of(scores: vec4<f32>, top: f32) -> vec4<f32> {
+  return select(vec4<f32>(), exp(scores - top), scores > vec4<f32>(LOWEST));
+}
+
+// Turns scores into weights relative to the highest score yet, and rescales what was summed before.
+fn update_softmax() {
+  partial[lane] = vec4<f32>(highest_of(scores[0]), highest_of(scores[1]), highest_of(scores[2]), highest_of(scores[3]));
+  workgroupBarrier();
+  var top_0 = highest[0];
+  for (var n = 0u; n < shape.row_threads; n++) {
+    top_0 = max(top_0, partial[first_lane + 2u * n]);
+  }
+  let shrink_0 = exp(highest[0] - top_0);
+  highest[0] = top_0;
+  scores[0] = weights_of(scores[0], top_0.x);
+  scores[1] = weights_of(scores[1], top_0.y);
+  scores[2] = weights_of(scores[2], top_0.z);
+  scores[3] = weights_of(scores[3], top_0.w);
+  total[0] = total[0] * shrink_0 + vec4<f32>(sum_of(scores[0]), sum_of(scores[1]), sum_of(scores[2]), sum_of(scores[3]));
+  sums[0] *= shrink_0.x;
+  sums[1] *= shrink_0.y;
+  sums[2] *= shrink_0.z;
+  sums[3] *= shrink_0.w;
+}
+
+// The thread's parts of the sums of weights, added up over the threads of a row.
+fn reduce_totals() {
+  workgroupBarrier();
+  partial[lane] = total[0];
+  workgroupBarrier();
+  var all_0 = vec4<f32>();
+  for (var n = 0u; n < shape.row_threads; n++) {
+    all_0 = all_0 + partial[first_lane + 2u * n];
+  }
+  total[0] = all_0;
+}
+
+// Marks the rows that have an edge to a bad key, or are bad and have any edge.
+fn poison_rows() {
+  for (var n = 0u; n < shape.pairs; n++) {
+    let row = y + 16u * (n >> 2u);
+    let key = x + 16u * (n & 3u);
+    let bad_row = atomicLoad(&bad_queries[row >> 5u]) >> (row & 31u);
+    let bad_key = atomicLoad(&bad_keys[key >> 5u]) >> (key & 31u);
+    if (((bad_row | bad_key) & (edges >> n) & 1u) != 0u) {
+      atomicOr(&poisoned[row >> 5u], 1u << (row & 31u));
+    }
+  }
+}
+fn is_poisoned(row: u32) -> bool {
+  return ((atomicLoad(&poisoned[row >> 5u]) >> (row & 31u)) & 1u) != 0u;
+}
+fn clear_flags() {
+  if (lane < 2u) {
+    atomicStore(&bad_queries[lane], 0u);
+    atomicStore(&bad_keys[lane], 0u);
+    flagged = 0u;
+  }
+}
+
+// Divides by the sums of weights and writes the tile's rows.
+fn store_rows(at: Place) {
+  reduce_totals();
+  if (query_positions[y] >= 0) {
+    store_row(at, query_positions[y], highest[0].x, total[0].x, is_poisoned(y), x, sums[0]);
+  }
+  if (query_positions[y + 16u] >= 0) {
+    store_row(at, query_positions[y + 16u], highest[0].y, total[0].y, is_poisoned(y + 16u), x, sums[1]);
+  }
+  if (query_positions[y + 32u] >= 0) {
+    store_row(at, query_positions[y + 32u], highest[0].z, total[0].z, is_poisoned(y + 32u), x, sums[2]);
+  }
+  if (query_positions[y + 48u] >= 0) {
+    store_row(at, query_positions[y + 48u], highest[0].w, total[0].w, is_poisoned(y + 48u), x, sums[3]);
+  }
+}
+
+// Writes the row of position i: sums are the weighted values of some of its columns, total the sum of the weights,
+// both relative to exp(highest).
+fn store_row(
+  at: Place,
+  i: i32,
+  highest: f32,
+  total: f32,
+  poisoned: bool,
+  column: u32,
+  sums_0: vec4<f32>,
+) {
+  let row = u32(i - at.first);
+  // A sum past the range of f32 is told too.
+  let is_nan = poisoned || (bitcast<u32>(total) & INFINITY_BITS) == INFINITY_BITS;
+  let found = total > 0.0;
+  let row_lse = highest + log(select(1.0, total, found));
+  let share = select(0.0, 1.0 / total, found);
+  let nan = vec4<f32>(bitcast<f32>(shape.nan));
+  let row_start = at.out_start + row * shape.out_row;
+  out[row_start + column] = write_out(select(sums_0 * share, nan, is_nan));
+  if (column == 0u) {
+    let bits = select(NEGATIVE_INFINITY_BITS, bitcast<u32>(row_lse), found);
+    lse[at.lse_start + row * shape.lse_row] = select(bits, NAN_BITS, is_nan);
+  }
+}
+
+// A little less than 1 / b.
+fn inverse_of(b: i32) -> f32 {
+  return 0.99999905 / f32(max(b, 1));
+}
+// a / b, exactly, where it is below 262144.
+fn quotient(a: i32, b: i32, inverse: f32) -> i32 {
+  let q = i32(f32(a) * inverse);
+  return q + select(0, 1, a - q * b >= b);
+}
+
+// The tile that a coordinate lies in; those before the first lie in tile -1.
+fn tile_of(coordinate: i32, extent: i32) -> i32 {
+  return select(coordinate / extent, -1, coordinate < 0);
+}
+
+fn grid_coordinate_0(position: i32) -> i32 {
+  return position / (shape.size_1 * shape.size_2);
+}
+
+fn grid_coordinate_1(position: i32) -> i32 {
+  return position / shape.size_2 % shape.size_1;
+}
+
+fn grid_coordinate_2(position: i32) -> i32 {
+  return position % shape.size_2;
+}
+
 // ==== rows_tiles_0: tiles, portable, schedule rows, pass 1 ====
 
 // Four numbers of q, k or v: f32.

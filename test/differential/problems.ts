@@ -90,9 +90,13 @@ export function bindProblem(pattern: Pattern, shape: ProblemShape, settings: Set
   return { shape: binding.shape, inputs };
 }
 
+/** Has it query tiles that are boxes of the token grid? All tokens are queries there, and a tile has 64. */
+export const isOnGrid = (schedule: Schedule): boolean =>
+  schedule.passes.some((p) => p.kind === 'tiles' && p.queries.kind === 'grid');
+
 /** May the schedule run at this shape? */
-export function fitsShape(schedule: Schedule, shape: BoundShape): boolean {
-  return schedule.name !== 'grid' || shape.queries.every((n, b) => n === shape.keys[b]);
+export function fitsShape(schedule: Schedule, shape: Pick<BoundShape, 'queries' | 'keys'>): boolean {
+  return !isOnGrid(schedule) || shape.queries.every((n, b) => n === shape.keys[b]);
 }
 
 /** [queries, keys] of a setting: its lengths, then pairs that differ. Grids need whole rows of keys. */

@@ -68,7 +68,7 @@ function addTiles(
           const queries = planner.queryPositions(batch, head, cls, tile);
           const add = (segment: number, first: number, count: number, full: boolean): void => {
             for (let t = first; t < first + count; t++) {
-              const keys = planner.keyPositions(segment, batch, head, cls, t);
+              const keys = planner.keyPositions(segment, batch, head, cls, tile, t);
               for (const i of queries) {
                 if (!full) keeps[segment].row(batch, head, i);
                 for (const j of keys) {

@@ -10,6 +10,7 @@ import { PIPELINES, pointsOf, shapeOf } from './points.js';
 import {
   bindProblem,
   fitsShape,
+  isOnGrid,
   lowerSample,
   settingsFor,
   type Problem,
@@ -75,7 +76,7 @@ for (const sample of SAMPLES) {
       }
       for (const [n, schedule] of schedules[point.pipeline].entries()) {
         if (!fitsShape(schedule, problem.shape)) continue;
-        const rows = schedule.name === 'grid' ? 64 : point.rows;
+        const rows = isOnGrid(schedule) ? 64 : point.rows;
         const run = `${key} ${schedules.indexOf(schedules[point.pipeline])} ${n} ${rows}`;
         if (done.has(run)) continue;
         done.add(run);

@@ -1,6 +1,7 @@
 // Patterns made by hand, one for each kind of kernel that can come out of them.
 
 import {
+  add,
   all,
   any,
   div,
@@ -123,6 +124,8 @@ function graph(tokens: number): Settings {
 const near = (axis: number): Expr =>
   le(op('abs', 'int', sub(variable(`i.${axis}`), variable(`j.${axis}`))), int(2));
 
+const near3 = op('abs', 'int', sub(variable('i.3'), variable('j.3')));
+
 export const CASES: readonly Case[] = [
   { pattern: pattern('dense', [rule('all', TRUE)]) },
   { pattern: pattern('causal', [rule('past', le(j, i))]) },
@@ -184,6 +187,57 @@ export const CASES: readonly Case[] = [
       ],
     }),
     tokens: [65, 143],
+  },
+  {
+    pattern: pattern('four axes', [rule('near', all([near(0), near(1), near(2), lt(near3, int(2))]))], {
+      grid: [
+        { name: 'w', size: undefined },
+        { name: 'z', size: int(5) },
+        { name: 'y', size: int(3) },
+        { name: 'x', size: int(4) },
+      ],
+    }),
+    tokens: [180],
+  },
+  {
+    pattern: pattern('one axis', [rule('near', near(0))], { grid: [{ name: 'x', size: undefined }] }),
+    tokens: [150],
+  },
+  {
+    // Two boxes that lie apart, keys in rows, and pairs that two of them have.
+    pattern: pattern(
+      'boxes',
+      [
+        rule('near', all([near(0), near(1)])),
+        rule('far', all([eq(add(variable('i.0'), int(3)), variable('j.0')), le(int(2), variable('j.1'))])),
+        rule('first', lt(j, int(5))),
+      ],
+      {
+        grid: [
+          { name: 'y', size: undefined },
+          { name: 'x', size: int(13) },
+        ],
+      },
+    ),
+    tokens: [143, 65],
+  },
+  {
+    // Planned by the host: only it knows where documents end.
+    pattern: pattern(
+      'boxes of documents',
+      [rule('near', all([near(0), near(1), near(2)])), rule('own', eq(i, j))],
+      {
+        grid: [
+          { name: 'z', size: undefined },
+          { name: 'y', size: int(5) },
+          { name: 'x', size: int(6) },
+        ],
+        inputs: [input('doc', 'int', [{ kind: 'keys' }])],
+        restrict: eq(read('table', 'int', 'doc', [i]), read('table', 'int', 'doc', [j])),
+      },
+    ),
+    settings: (tokens) => ({ inputs: { doc: documents(tokens) } }),
+    tokens: [150],
   },
   {
     pattern: pattern('cube', [rule('near', all([near(0), near(1), near(2)]))], {

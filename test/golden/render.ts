@@ -95,10 +95,15 @@ const MOST_ROWS = 64;
 
 function tileMatrix(pass: TilePass, { shape, inputs }: Subject): string {
   const planner = planTiles(pass, shape, inputs);
-  const widths = pass.segments.map((_, segment) => {
-    let tiles = 0;
-    while (planner.keyPositions(segment, 0, 0, 0, tiles).length > 0) tiles++;
-    return tiles;
+  // Boxes have other tiles for each tile of queries: as many as the largest of them.
+  const queryTiles = Array.from({ length: planner.tiles }, (_, n) => n);
+  const widths = pass.segments.map(({ space }, segment) => {
+    const width = (queryTile: number): number => {
+      let tiles = 0;
+      while (planner.keyPositions(segment, 0, 0, 0, queryTile, tiles).length > 0) tiles++;
+      return tiles;
+    };
+    return space.kind === 'box' ? Math.max(0, ...queryTiles.map(width)) : width(0);
   });
   const rows: string[] = [];
   const total = planner.classes * planner.tiles;

@@ -7,7 +7,14 @@ import { rowFinder } from '../../compiler/ir/plan.js';
 import { baseOf, type BoundShape } from '../../compiler/ir/shape.js';
 import { PASSES, runPasses } from '../../compiler/passes/index.js';
 import { candidateSchedules } from '../../compiler/schedule/index.js';
-import { bindProblem, fitsShape, lowerSample, settingsFor, type Problem } from '../differential/problems.js';
+import {
+  bindProblem,
+  fitsShape,
+  isOnGrid,
+  lowerSample,
+  settingsFor,
+  type Problem,
+} from '../differential/problems.js';
 import { firstDifference, scheduledMultiplicity, trueMultiplicity } from '../differential/schedule-edges.js';
 import { int } from '../../compiler/ir/build.js';
 import { latticeOfKeys, latticeOfQueries, periodicSpace, rowsSpace } from '../../compiler/ir/space.js';
@@ -15,6 +22,7 @@ import type { LineSpace } from '../../compiler/ir/schedule.js';
 import { compileTape } from '../../compiler/ir/tape.js';
 import { checkBounds } from '../property/check-bounds.js';
 import { randomInputs, randomPattern } from '../property/generate.js';
+import { randomNeighbourhood } from '../property/generate-grid.js';
 import { LENGTHS, SAMPLES } from '../shapes.js';
 import type { Pattern } from '../../compiler/ir/edges.js';
 
@@ -28,7 +36,7 @@ function differs(pattern: Pattern, { shape, inputs }: Problem, rows: number): st
   for (const schedule of candidateSchedules(optimised)) {
     if (!fitsShape(schedule, shape)) continue;
     const wrong = firstDifference(
-      scheduledMultiplicity(schedule, shape, inputs, schedule.name === 'grid' ? 64 : rows),
+      scheduledMultiplicity(schedule, shape, inputs, isOnGrid(schedule) ? 64 : rows),
       expected,
       shape,
     );
@@ -64,7 +72,11 @@ function samples(): string | undefined {
 }
 
 function randomOnes(runs: number): string | undefined {
-  for (const p of fc.sample(randomPattern(), { numRuns: runs, seed: 11 })) {
+  const drawn = [
+    ...fc.sample(randomPattern(), { numRuns: runs, seed: 11 }),
+    ...fc.sample(randomNeighbourhood(), { numRuns: runs / 2, seed: 11 }),
+  ];
+  for (const p of drawn) {
     const checked = checkSource({ file: 'random.attn', text: p.text }, { pattern: 'random' });
     if (hasErrors(checked.diagnostics) || !checked.pattern) continue;
     const parameters = new Map(

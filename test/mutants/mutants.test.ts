@@ -82,6 +82,41 @@ const MUTANTS: readonly Mutant[] = [
     from: 'ceilDiv(sub(mod(p, period), start), step)',
     to: 'div(sub(mod(p, period), start), step)',
   },
+  // boxes of keys
+  {
+    file: 'compiler/ir/segment.js',
+    from: "kind: 'box', lo: seed.lo, hi: seed.hi",
+    to: "kind: 'box', lo: seed.lo, hi: seed.hi.map((x) => sub(x, ONE))",
+  },
+  {
+    file: 'compiler/ir/segment.js',
+    from: 'isInfinite(b.hi) ? last[n] : min(b.hi, last[n])',
+    to: 'isInfinite(b.hi) ? sub(last[n], ONE) : min(b.hi, last[n])',
+  },
+  {
+    file: 'compiler/ir/segment.js',
+    from: 'select(guard, isInfinite(b.hi)',
+    to: 'select(FALSE, isInfinite(b.hi)',
+  },
+  {
+    file: 'compiler/ir/plan-box.js',
+    from: 'ends.result(axes + n) - lo[n] + 1',
+    to: 'ends.result(axes + n) - lo[n]',
+  },
+  { file: 'compiler/ir/plan-box.js', from: 'row(endOf(last[0]) - 1)', to: 'row(last[0] * tileSize)' },
+  { file: 'compiler/ir/plan-box.js', from: 'row(first[0] * tileSize)', to: 'row(endOf(last[0]) - 1)' },
+  { file: 'compiler/ir/plan-box.js', from: 'x + extents[n] - 1', to: 'x' },
+  {
+    file: 'compiler/ir/plan-box.js',
+    from: 'gridCoordinates(v, extents)',
+    to: 'gridCoordinates(v, shape.grid)',
+  },
+  { file: 'compiler/ir/plan-box.js', from: 'rowSize = extents.slice(1)', to: 'rowSize = extents' },
+  {
+    file: 'compiler/schedule/build-schedule.js',
+    from: "b.kind === 'box' &&",
+    to: "b.kind === 'box' ||",
+  },
   // residual masks and exclusions
   {
     file: 'compiler/ir/segment.js',
