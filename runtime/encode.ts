@@ -15,7 +15,7 @@ import {
   type Step,
 } from './launches.js';
 import { neededKeys } from './parts/needed.js';
-import type { NeededKeys } from './parts/bands.js';
+import type { FindKeys } from './parts/bands.js';
 import { lentShapes, stepsOf, type RunStep } from './parts/steps.js';
 import { lentShape } from './parts/views.js';
 import { checkShape } from './place.js';
@@ -76,7 +76,7 @@ export function encode(
       [shape.batch, shape.heads, bound.binding.queries, bound.binding.valueDim],
       lentShape('out', bindings.out),
     );
-    const needed = (): NeededKeys => neededKeys(bound);
+    const needed = (): FindKeys => neededKeys(bound);
     const steps = stepsOf(prepared.device, bound, bindings, arena, options, needed);
     const first = steps[0];
     const storage = { ...storageOf(first.bindings), tensors: first.bindings };

@@ -33,7 +33,7 @@ export interface BandLimits {
 }
 
 /** Intervals of keys, ascending and apart, that hold all that queries at positions lo … hi − 1 of some heads need. */
-export type NeededKeys = (
+export type FindKeys = (
   batch: number,
   heads: readonly [first: number, end: number],
   queries: readonly [lo: number, hi: number],
@@ -48,7 +48,7 @@ const ALIGNMENT = 16;
 export function planBands(
   shape: BoundShape,
   base: (batch: number) => number,
-  needed: NeededKeys,
+  needed: FindKeys,
   limits: BandLimits,
 ): readonly Band[] {
   const bands: Band[] = [];
@@ -106,7 +106,7 @@ function chooseRows(
 function windowsOf(
   shape: BoundShape,
   base: (batch: number) => number,
-  needed: NeededKeys,
+  needed: FindKeys,
   limits: BandLimits,
   part: RunPart,
 ): readonly KeyWindow[] {

@@ -7,7 +7,7 @@ import { limitTooSmall, usageError } from '../errors.js';
 import { USAGE } from '../gpu-flags.js';
 import { ONLY_STEP, type ChooseOptions, type Step } from '../launches.js';
 import type { TensorName } from '../place.js';
-import { planBands, type Band, type BandLimits, type NeededKeys } from './bands.js';
+import { planBands, type Band, type BandLimits, type FindKeys } from './bands.js';
 import { bindPart, keyHeadsOf, type RunPart } from './part.js';
 import { breaksOf, lentShape, piecesOf, spanBytes, viewOf, type ViewRange } from './views.js';
 
@@ -60,7 +60,7 @@ export function stepsOf(
   bindings: LongBindings,
   arena: Arena,
   options: ChooseOptions,
-  needed: () => NeededKeys,
+  needed: () => FindKeys,
 ): readonly RunStep[] {
   const most = bindable(device, options);
   const whole = wholeBindings(bindings, most);
