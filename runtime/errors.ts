@@ -1,6 +1,7 @@
 /**
  * Every way in which binding, running, files and the command line can fail, as one typed error.
- * ATTN40xx: the device. ATTN41xx: what is bound to a program. ATTN5xxx: files and usage.
+ * ATTN40xx: the device. ATTN41xx: what is bound to a program. ATTN42xx: several ranks.
+ * ATTN5xxx: files and usage.
  * (ATTN1xxx to 3xxx are diagnostics of the compiler: grammar/diagnostics.ts.)
  */
 export const errorTable = {
@@ -21,6 +22,9 @@ export const errorTable = {
   'length-out-of-range': { code: 'ATTN4108', title: 'length out of range' },
   'parameter-out-of-range': { code: 'ATTN4109', title: 'parameter out of range' },
   'dense-budget': { code: 'ATTN4110', title: 'would test all pairs' },
+  'no-mpi': { code: 'ATTN4201', title: 'MPI cannot be used' },
+  'mpi-failed': { code: 'ATTN4202', title: 'MPI failed' },
+  'ranks-differ': { code: 'ATTN4203', title: 'the ranks were given unlike things' },
   'broken-file': { code: 'ATTN5001', title: 'broken file' },
   'unsupported-file': { code: 'ATTN5002', title: 'unsupported file' },
   'file-access': { code: 'ATTN5003', title: 'file cannot be opened' },

@@ -11,6 +11,8 @@ interface Import {
   readonly file: string | undefined;
   /** `import type`: gone when it runs. */
   readonly typeOnly: boolean;
+  /** `import()`: loaded when it is come to. */
+  readonly later: boolean;
 }
 
 function sourcesIn(folder: string): readonly string[] {
@@ -24,16 +26,19 @@ function sourcesIn(folder: string): readonly string[] {
 
 function importsOf(path: string): readonly Import[] {
   const text = readFileSync(path, 'utf8');
-  const named = (name: string, typeOnly: boolean): Import => ({
+  const named = (name: string, typeOnly: boolean, later = false): Import => ({
     name,
     file: name.startsWith('.') ? join(dirname(path), name).replace(/\.js$/, '.ts') : undefined,
     typeOnly,
+    later,
   });
   return [
     ...[...text.matchAll(/^(?:import|export)\b(?:\s+(type)\b)?[^'";]*?\bfrom '([^']+)'/gm)].map((m) =>
       named(m[2], m[1] !== undefined),
     ),
-    ...[...text.matchAll(/^import '([^']+)'|\bimport\('([^']+)'\)/gm)].map((m) => named(m[1] ?? m[2], false)),
+    ...[...text.matchAll(/^import '([^']+)'|\bimport\('([^']+)'\)/gm)].map((m) =>
+      named(m[1] ?? m[2], false, m[2] !== undefined),
+    ),
   ];
 }
 
@@ -104,6 +109,34 @@ test('the compiler needs nothing of Node either', (t) => {
     importsOf(f).filter((i) => !i.typeOnly && i.file === undefined),
   );
   t.deepEqual([...new Set(packages.map((p) => p.name))], ['chevrotain']);
+});
+
+/** Every source file that is loaded at once with a module. */
+function loadedWith(from: string, seen = new Set<string>()): ReadonlySet<string> {
+  if (seen.has(from)) return seen;
+  seen.add(from);
+  for (const { file, typeOnly, later } of importsOf(from))
+    if (file && !typeOnly && !later) loadedWith(file, seen);
+  return seen;
+}
+
+test('MPI is loaded only by what runs on several ranks, and koffi only by that', (t) => {
+  for (const entry of ['runtime/node/index.ts', 'cli/main.ts']) {
+    const files = [...loadedWith(entry)];
+    t.true(files.length > 5, entry);
+    t.deepEqual(
+      files.filter((f) => f.startsWith('runtime/node/mpi/')),
+      [],
+      entry,
+    );
+  }
+  // Not even with MPI's own modules: it is required when MPI is started.
+  const mpi = [...loadedWith('runtime/node/mpi/index.ts')];
+  t.true(mpi.includes('runtime/node/mpi/library.ts'));
+  t.deepEqual(
+    mpi.flatMap((f) => importsOf(f).filter((i) => i.file === undefined && !i.name.startsWith('node:'))),
+    [],
+  );
 });
 
 test('modules do not import each other in a circle', (t) => {
