@@ -1,8 +1,10 @@
 import type { InputDeclaration, Pattern } from '../compiler/ir/edges.js';
+import type { StorageType } from '../compiler/ir/program.js';
 import { outOfMemory } from '../runtime/errors.js';
 import { graphExtent } from '../runtime/input-uses.js';
 import { valueOf, type ShapeBinding } from '../runtime/bind-shape.js';
-import { fromNumbers, tensor, type DType, type Tensor } from '../runtime/tensor.js';
+import { valueStream, writeValues } from '../runtime/stream/random-values.js';
+import { bytesPerElement, fromBytes, tensor, type Tensor } from '../runtime/tensor.js';
 
 /** Tensors and tables made up from a seed: the same numbers on every machine. */
 
@@ -24,18 +26,29 @@ function streamOf(name: string, seed: number): () => number {
   return randomNumbers((hash ^ Math.imul(seed, 0x85ebca6b)) >>> 0);
 }
 
-/** Whole numbers of 64ths, of mean 0 and variance about 1: exact in f16 and bf16 too. */
-export function randomTensor(name: string, dtype: DType, shape: readonly number[], seed: number): Tensor {
-  const random = streamOf(name, seed);
-  const count = shape.reduce((a, b) => a * b, 1);
-  let data: Float32Array;
+/**
+ * q, k or v of [batch, heads, rows, head size]: each value a function of the seed, the name and its place alone, the
+ * same as streams of them have (runtime/stream/random-values.ts), and exact in every type.
+ */
+export function randomTensor(
+  name: 'q' | 'k' | 'v',
+  dtype: StorageType,
+  shape: readonly number[],
+  seed: number,
+): Tensor {
+  const [batches, heads, rows, dim] = shape;
+  const headBytes = rows * dim * bytesPerElement[dtype];
+  let bytes: Uint8Array;
   try {
-    data = new Float32Array(count);
+    bytes = new Uint8Array(batches * heads * headBytes);
   } catch (cause) {
-    throw outOfMemory(`'${name}'`, 4 * count, cause);
+    throw outOfMemory(`'${name}'`, batches * heads * headBytes, cause);
   }
-  for (let n = 0; n < count; n++) data[n] = Math.round((random() * 2 - 1) * 111) / 64;
-  return dtype === 'f32' ? tensor('f32', shape, data, name) : fromNumbers(dtype, shape, data, name);
+  for (let plane = 0; plane < batches * heads; plane++) {
+    const stream = valueStream(seed, name, Math.floor(plane / heads), plane % heads);
+    writeValues(stream, dtype, 0, rows, dim, bytes.subarray(plane * headBytes, (plane + 1) * headBytes));
+  }
+  return fromBytes(dtype, shape, bytes, name);
 }
 
 export interface MadeUp {

@@ -1,5 +1,6 @@
 import { totalmem } from 'node:os';
 import { parameterValue } from '../compiler/print/edges.js';
+import type { StorageType } from '../compiler/ir/program.js';
 import { bind, type Bound } from '../runtime/bind.js';
 import { bindShape, type ShapeBinding, type TensorShapes } from '../runtime/bind-shape.js';
 import type { HostTensors, Settings as Bindings } from '../runtime/bindings.js';
@@ -11,7 +12,7 @@ import {
   usageError,
   wrongShape,
 } from '../runtime/errors.js';
-import type { DType, Tensor } from '../runtime/tensor.js';
+import type { Tensor } from '../runtime/tensor.js';
 import { lengthsOf, readInputs, type GivenTensors } from './inputs.js';
 import { toProgram, type Loaded, type Runnable } from './load.js';
 import { isHeadSize, type PatternOptions, type ShapeOptions } from './options.js';
@@ -142,7 +143,7 @@ function checkHeadSize(n: number): void {
 }
 
 /** q, k and v as given, or made up. */
-export function tensorsOf(work: Work, dtype: DType): HostTensors {
+export function tensorsOf(work: Work, dtype: StorageType): HostTensors {
   const { task, bindings } = work;
   const tensor = (name: 'q' | 'k' | 'v'): Tensor => {
     const own = task.given.tensors.get(name);

@@ -1,12 +1,13 @@
 // The generator: exact values, the same on the CPU and the device, and numbers that look random.
 
 import test from 'ava';
+import { randomTensor } from '../../cli/random.js';
 import { STORAGE_TYPES, type StorageType } from '../../compiler/ir/program.js';
 import { openDevice, type OpenedDevice } from '../../runtime/node/index.js';
 import { randomRows } from '../../runtime/stream/random-rows.js';
 import { valueAt, valueStream } from '../../runtime/stream/random-values.js';
 import { firstKey, secondKey } from '../../runtime/stream/row-hash.js';
-import { fromBytes, toFloat32 } from '../../runtime/tensor.js';
+import { bytesOf, fromBytes, toFloat32 } from '../../runtime/tensor.js';
 import { bufferOf, bytesIn } from './buffers.js';
 
 const SIZE: Readonly<Record<StorageType, number>> = { f32: 4, f16: 2, bf16: 2 };
@@ -73,6 +74,21 @@ test('every type holds the same numbers, whatever rows are read at once', async 
     const narrow = await values([lo, lo + 1], { dim: 24 });
     t.deepEqual([...narrow], [...all.subarray(0, 24)]);
   }
+});
+
+test('the tensors of `attnc run --random` have the same numbers', async (t) => {
+  for (const dtype of STORAGE_TYPES) {
+    const tensor = randomTensor('v', dtype, [2, 3, 70, 24], 17);
+    const source = randomRows('v', dtype, tensor.shape, 17);
+    for (let plane = 0; plane < 6; plane++) {
+      const bytes = new Uint8Array(70 * 24 * SIZE[dtype]);
+      await source.read(Math.floor(plane / 3), plane % 3, 0, 70, bytes);
+      t.deepEqual(bytesOf(tensor).slice(plane * bytes.length, (plane + 1) * bytes.length), bytes);
+    }
+  }
+  t.throws(() => randomTensor('q', 'f32', [1, 1, 2 ** 31 - 1, 2 ** 20], 0), {
+    message: /not enough memory for 'q'/,
+  });
 });
 
 test('unaligned room is written too', async (t) => {
