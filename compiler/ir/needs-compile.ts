@@ -2,17 +2,21 @@ import { digitsOf, regionsOf, stridesFor, type Digits, type Region } from './dig
 import { mentions } from './expr.js';
 import { familyOf, type Family } from './needs-families.js';
 import { compileTermSearch, type SearchState, type TermSearch } from './needs-search.js';
-import { compileSide } from './needs-side.js';
+import { joinOf, type Join } from './needs-join.js';
+import { compileSide, type SideSearch } from './needs-side.js';
 import type { NeedTerm, Place } from './needs-terms.js';
 
 /** One term made ready to search. */
 export interface CompiledNeed {
+  readonly term: NeedTerm;
   readonly queries: Digits;
   readonly keys: Digits;
-  readonly sideQueries: ReturnType<typeof compileSide>;
-  readonly sideKeys: ReturnType<typeof compileSide>;
+  readonly sideQueries: SideSearch;
+  readonly sideKeys: SideSearch;
   readonly search: TermSearch;
   readonly family: Family | undefined;
+  /** What to do where the search finds no order. */
+  readonly join: Join | undefined;
   /** The same, but for what a family says: for intervals. */
   readonly coarse: () => TermSearch;
 }
@@ -30,18 +34,26 @@ export function compileNeeds(terms: readonly NeedTerm[], place: Place): readonly
     const keys = digitsOf('j', strides('j'));
     const search = compileTermSearch(family?.rest ?? term, queries, keys, place);
     return {
+      term,
       queries,
       keys,
       family,
+      join: family ? undefined : joinOf(term, keys, place),
       sideQueries: compileSide(term, queries, place),
       sideKeys: compileSide(term, keys, place),
       search,
       coarse: family ? lazily(() => compileTermSearch(family.others, queries, keys, place)) : () => search,
     };
   });
-  // Terms whose keys are dense leave less to look at for the others; families are enumerated whatever is left.
-  const rank = (n: CompiledNeed): number => (n.family ? 2 : n.keys.strides.length > 1 ? 1 : 0);
-  return compiled.sort((a, b) => rank(a) - rank(b));
+  return compiled.sort((a, b) => rankOf(a) - rankOf(b));
+}
+
+/** Terms that take most keys at once leave less to look at for the others; families are enumerated anyway. */
+function rankOf({ term, family, keys }: CompiledNeed): number {
+  if (family) return 4;
+  if (!term.some((a) => mentions(a, 'j'))) return 0;
+  if (keys.strides.length > 1) return 2;
+  return term.some((a) => mentions(a, 'j') && !mentions(a, 'i')) ? 3 : 1;
 }
 
 function lazily<T>(make: () => T): () => T {
@@ -53,7 +65,16 @@ function lazily<T>(make: () => T): () => T {
 const sided = (term: NeedTerm, side: 'i' | 'j'): NeedTerm =>
   side === 'j' ? term : term.filter((a) => !mentions(a, 'j'));
 
-/** The queries of a term: regions where its conditions on them alone hold, or all, where these are too many. */
+/** Tests of one side's conditions: queries are divided by them, of keys none is left that can't be needed. */
+const MOST_QUERY_TESTS = 4096;
+export const MOST_KEY_TESTS = 1_000_000;
+/** Queries that surely fulfil the conditions on them alone, tried before all together. */
+const EXAMPLES = 3;
+
+/**
+ * The queries of a term: regions where its conditions on them alone hold, or all, where these are too many. All keys of
+ * all regions together are the term's keys.
+ */
 export function queryRegions(
   need: CompiledNeed,
   first: number,
@@ -61,6 +82,22 @@ export function queryRegions(
   state: SearchState,
 ): readonly Region[] {
   const all = regionsOf(need.queries, first, last);
-  const own = need.sideQueries(all, () => state.steps++);
-  return own.length <= MOST_QUERY_REGIONS ? own : all;
+  const count = (): void => void state.steps++;
+  const own = need.sideQueries.regions(all, MOST_QUERY_TESTS, count);
+  if (own.length <= MOST_QUERY_REGIONS) return own;
+  const examples = Array.from({ length: EXAMPLES }, (_, n) =>
+    need.sideQueries.example(own[Math.floor(((n + 0.5) * own.length) / EXAMPLES)], count),
+  );
+  return [...examples.filter((e) => e !== undefined), ...all];
+}
+
+/** The keys lo … hi that a term's conditions on keys alone allow. */
+export function keyRegions(
+  need: CompiledNeed,
+  lo: number,
+  hi: number,
+  most: number,
+  state: SearchState,
+): readonly Region[] {
+  return need.sideKeys.regions(regionsOf(need.keys, lo, hi), most, () => void state.steps++);
 }

@@ -1,7 +1,8 @@
-import { regionsOf, runsOfRegion, type Region } from './digits.js';
+import { runsOfRegion, type Region } from './digits.js';
 import { clipRun, joinIntervals, unionOfRuns, type KeyInterval, type KeyRun } from './key-runs.js';
-import { queryRegions, type CompiledNeed } from './needs-compile.js';
+import { keyRegions, MOST_KEY_TESTS, queryRegions, type CompiledNeed } from './needs-compile.js';
 import type { Family } from './needs-families.js';
+import { MOST_JOINED } from './needs-join.js';
 import type { SearchState } from './needs-search.js';
 
 /** Pieces of keys not found so far, past which they aren't kept apart. */
@@ -35,26 +36,58 @@ export function exactKeys(
       familyKeys(need, need.family, first, last, keys, collect, state);
       continue;
     }
-    const queries = queryRegions(need, first, last, state);
-    if (queries.length === 0) continue;
-    need.search.begin(first, last);
     const dense: KeyInterval[] = [];
-    const emit = (r: Region): void =>
-      runsOfRegion(need.keys, r, (run) => {
-        collect(run);
-        if (run.step === 1) dense.push({ lo: run.lo, hi: run.hi + 1 });
-      });
-    for (const { lo, hi } of open) {
-      let rest = need.sideKeys(regionsOf(need.keys, lo, hi - 1), () => state.steps++);
-      for (const q of queries) {
-        if (rest.length === 0) break;
-        rest = rest.flatMap((r) => need.search.find(q, r, emit, state));
-      }
-    }
+    termKeys(need, first, last, open, state, (run) => {
+      collect(run);
+      if (run.step === 1) dense.push({ lo: run.lo, hi: run.hi + 1 });
+    });
     const left = subtract(open, joinIntervals(dense, 0));
     if (left.length <= MOST_PIECES) open = left;
   }
   return unionOfRuns(runs);
+}
+
+/** Steps after which a join is taken to be faster: at most so many, and this part of the budget. */
+const BEFORE_A_JOIN = 100_000;
+const PART_BEFORE_A_JOIN = 0.05;
+
+/** The keys of `open` that the queries first … last attend to by one term that is no family. */
+function termKeys(
+  need: CompiledNeed,
+  first: number,
+  last: number,
+  open: readonly KeyInterval[],
+  state: SearchState,
+  emit: (run: KeyRun) => void,
+): void {
+  const queries = queryRegions(need, first, last, state);
+  if (queries.length === 0) return;
+  const keys = open.map(({ lo, hi }) => keyRegions(need, lo, hi - 1, MOST_KEY_TESTS, state));
+  const looks = last - first + 1 + open.reduce((n, x) => n + x.hi - x.lo, 0);
+  const join = looks <= MOST_JOINED ? need.join : undefined;
+  // Conditions on one side alone are tested once for all: that isn't what the budget is for.
+  const tried: SearchState = {
+    steps: 0,
+    exact: true,
+    grain: 0,
+    budget: join ? Math.min(BEFORE_A_JOIN, state.budget * PART_BEFORE_A_JOIN) : state.budget,
+  };
+  const found: Region[] = [];
+  need.search.begin(first, last);
+  for (const regions of keys) {
+    let rest = regions;
+    for (const q of queries) {
+      if (rest.length === 0) break;
+      rest = rest.flatMap((r) => need.search.find(q, r, (k) => found.push(k), tried));
+    }
+  }
+  state.steps += tried.steps;
+  if (join && !tried.exact) {
+    state.steps += join.find(first, last, keys.flat(), emit);
+    return;
+  }
+  state.exact &&= tried.exact;
+  for (const r of found) runsOfRegion(need.keys, r, emit);
 }
 
 /** Ascending intervals less others. */

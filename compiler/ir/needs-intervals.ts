@@ -1,6 +1,6 @@
 import { regionsOf, runsOfRegion, type Region } from './digits.js';
 import { joinIntervals, type KeyInterval } from './key-runs.js';
-import { queryRegions, type CompiledNeed } from './needs-compile.js';
+import { keyRegions, queryRegions, type CompiledNeed } from './needs-compile.js';
 import type { Family } from './needs-families.js';
 import type { SearchState } from './needs-search.js';
 
@@ -36,7 +36,7 @@ export function coarseKeys(
   search.begin(first, last);
   const starts = need.family ? memberIntervals(need.family, first, last, keys, gap) : [{ lo: 0, hi: keys }];
   for (const { lo, hi } of starts) {
-    let rest = need.sideKeys(regionsOf(need.keys, lo, hi - 1), () => state.steps++);
+    let rest = keyRegions(need, lo, hi - 1, MOST_PIECES, state);
     for (const q of queries) rest = rest.flatMap((r) => search.find(q, r, emit, state));
   }
   const any = (lo: number, hi: number): boolean =>

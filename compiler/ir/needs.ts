@@ -26,6 +26,9 @@ export interface NeededKeys {
 }
 
 export interface KeyNeeds {
+  /** False where every head (batch) needs the same keys. */
+  readonly byHead: boolean;
+  readonly byBatch: boolean;
   /**
    * The keys among keyLo … keyHi − 1 that at least one query at position queryLo … queryHi − 1 attends to
    * (multiplicity > 0). The same arguments give the same answer, on every machine.
@@ -53,7 +56,7 @@ export interface KeyNeeds {
 }
 
 export interface NeedOptions {
-  /** Steps after which `exact` takes what is left as needed. A million take a second or so. */
+  /** Steps for each rule after which `exact` takes what is left as needed. A million take a second or so. */
   readonly budget?: number;
 }
 
@@ -86,6 +89,8 @@ export function keyNeeds(
     return [Math.max(lo, base), Math.min(hi, base + shape.queries[batch]) - 1];
   };
   return {
+    byHead,
+    byBatch,
     exact: (batch, head, queryLo, queryHi, keyLo, keyHi) => {
       const [first, last] = queriesWithin(batch, queryLo, queryHi);
       const keys = { lo: Math.max(keyLo, 0), hi: Math.min(keyHi, shape.keys[batch]) };
@@ -100,7 +105,9 @@ export function keyNeeds(
       if (first > last || shape.keys[batch] === 0) return found;
       for (let head = headLo; head < (byHead ? headHi : Math.min(headLo + 1, headHi)); head++) {
         for (const need of needsAt(batch, head)) {
-          found.push(...coarseKeys(need, first, last, shape.keys[batch], gap));
+          const own = coarseKeys(need, first, last, shape.keys[batch], gap);
+          if (own.some((x) => x.lo === 0 && x.hi === shape.keys[batch])) return own;
+          found.push(...own);
         }
       }
       return joinIntervals(found, gap);

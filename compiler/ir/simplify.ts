@@ -10,6 +10,9 @@ export function simplify(e: Expr, memo = new Map<Expr, Expr>()): Expr {
   return rewrite(e, tidy, memo);
 }
 
+/** Moduli are kept to what positions are. */
+const LARGEST = 2 ** 31;
+
 function tidy(e: Expr): Expr {
   if (!('args' in e) || 'name' in e) return e;
   const n = make(e.op, e.type, e.args);
@@ -22,7 +25,11 @@ function tidy(e: Expr): Expr {
       return fromLinear(linear(n));
     case 'mod': {
       const [x, m] = n.args;
-      return isConst(m) && m.value > 0 ? reduceModulo(x, m) : n;
+      if (!isConst(m) || m.value < 1) return n;
+      // (x div a) mod m = (x mod a·m) div a, in which x loses whole multiples: grid coordinates.
+      if (x.op === 'div' && isConst(x.args[1]) && x.args[1].value > 0 && x.args[1].value * m.value <= LARGEST)
+        return div(reduceModulo(x.args[0], int(x.args[1].value * m.value)), x.args[1]);
+      return reduceModulo(x, m);
     }
     case 'div': {
       const [x, m] = n.args;

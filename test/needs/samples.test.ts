@@ -31,3 +31,22 @@ for (const sample of SAMPLES) {
     t.log(`${counts.ranges} ranges, ${Math.round(counts.steps / counts.ranges)} steps each`);
   });
 }
+
+// With next to no budget for the search, documents are joined: by the values of all queries and keys.
+for (const name of ['documents', 'documents_causal', 'documents_batch_causal', 'shared_prefix_causal']) {
+  test(`needs of ${name}, joined`, (t) => {
+    const sample = SAMPLES.find((s) => s.pattern === name);
+    if (!sample) return t.fail();
+    const counts: NeedCounts = { ranges: 0, given: 0, steps: 0 };
+    for (const [queries, keys] of [
+      [129, 129],
+      [17, 129],
+    ]) {
+      const pattern = lowerSample(sample, {});
+      const shape = { batch: 2, heads: 1, queries, keys };
+      const problem = bindProblem(pattern, shape, settingsFor(sample, pattern, {}, shape, 3));
+      checkNeeds(pattern, problem, 5, { budget: 200 }, counts);
+    }
+    t.is(counts.given, 0);
+  });
+}
