@@ -65,13 +65,14 @@ async function streamBands(
   const arena = new Arena(device);
   const uploader = new Uploader(device, plan.chunkBytes, plan.chunks);
   let narrower: Narrower | undefined;
+  let results: Results | undefined;
   try {
     const keyRows = bands.reduce((n, b) => b.windows.reduce((m, w) => Math.max(m, w.hi - w.lo), n), 1);
     const keys = new KeyCache(device, arena, uploader, sources, keyRows, plan.keySlots);
     const output = options.out ?? 'f32';
     narrower =
       planned.computed === output ? undefined : await createNarrower(device, prepared.program, output);
-    const results = new Results(device, arena, sink, planned, output, rowBytesOf(sources.q), narrower);
+    results = new Results(device, arena, sink, planned, output, rowBytesOf(sources.q), narrower);
     const compute = await computerOf(prepared, planned, sources, options, uploader, keys);
     const free = [...results.slots];
     const total = deliveries.reduce((n, d) => n + d.hi - d.lo, 0);
@@ -121,6 +122,7 @@ async function streamBands(
   } finally {
     uploader.release();
     narrower?.release();
+    results?.release();
     arena.release();
   }
 }

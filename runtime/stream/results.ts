@@ -4,8 +4,10 @@ import { MAP_MODE_READ, USAGE } from '../gpu-flags.js';
 import type { Band } from '../parts/bands.js';
 import { untilLost } from '../scopes.js';
 import { bytesPerElement } from '../tensor.js';
+import { deviceSummer, type DeviceSummer } from './device-sum.js';
 import type { Narrower } from './narrower.js';
 import type { Delivery, PlannedStream } from './plan.js';
+import type { RowSum } from './row-sum.js';
 import type { RowSink } from './rows.js';
 
 /** Buffers of a band that is under way. */
@@ -29,6 +31,7 @@ export class Results {
   readonly #sink: RowSink;
   readonly #narrower: Narrower | undefined;
   readonly #valueDim: number;
+  #summer: DeviceSummer | undefined;
   /** Bytes of a row of out. */
   readonly #rowBytes: number;
   readonly slots: BandSlot[];
@@ -104,6 +107,7 @@ export class Results {
       await before;
       return;
     }
+    const sums = deliveries.map((d, n) => this.#sum(d, slot, n * outBytes, n * band.rows * 4));
     const readback = slot.readback as GPUBuffer;
     const all = outBytes * band.heads;
     const encoder = device.createCommandEncoder({ label: 'attnc results' });
@@ -121,9 +125,28 @@ export class Results {
       const out = new Uint8Array(bytes, n * outBytes, outBytes);
       const lse = new Float32Array(bytes, all + n * band.rows * 4, band.rows);
       this.downloaded += outBytes + 4 * band.rows;
-      await this.#sink.write(batch, head, lo, hi, out, lse);
+      await this.#sink.write(batch, head, lo, hi, out, lse, await sums[n]);
     }
     readback.unmap();
+  }
+
+  /** A delivery's sum, made on the device: on the host it would take longer than the rest. */
+  #sum(delivery: Outgoing, slot: BandSlot, out: number, lse: number): Promise<RowSum> | undefined {
+    const { batch, head, lo, hi, wanted } = delivery;
+    if (!wanted) return undefined;
+    const place = { batch, head, lo, hi };
+    this.#summer ??= deviceSummer(this.#device);
+    const found = this.#summer.sum([
+      { ...place, tensor: 'out', part: { buffer: slot.out, offset: out }, rowBytes: this.#rowBytes },
+      { ...place, tensor: 'lse', part: { buffer: slot.lse, offset: lse }, rowBytes: 4 },
+    ]);
+    const sum = found.then((f) => f.sum);
+    sum.catch(() => undefined);
+    return sum;
+  }
+
+  release(): void {
+    this.#summer?.close();
   }
 
   #narrow(band: Band, slot: BandSlot): void {
