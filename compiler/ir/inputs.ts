@@ -84,36 +84,64 @@ export function lowerBound(values: ArrayLike<number>, from: number, to: number, 
   return lo;
 }
 
-/** Segment trees over a table's flat data, made when first asked for: range minimum and maximum in O(log n). */
+/**
+ * Segment trees over a table's flat data, made when first asked for: range minimum and maximum in O(log n). A leaf stands
+ * for a block of values, which are looked at one by one: a table of a billion values would not leave room for more.
+ */
 interface Summary {
+  readonly data: BoundTable['data'];
   readonly leaves: number;
-  readonly min: Float64Array;
-  readonly max: Float64Array;
+  readonly min: BoundTable['data'];
+  readonly max: BoundTable['data'];
 }
+
+const BLOCK = 16;
 
 const summaries = new WeakMap<BoundTable, Summary>();
 
 function summaryOf(table: BoundTable): Summary {
   const known = summaries.get(table);
   if (known) return known;
-  const n = table.data.length;
+  const { data } = table;
+  const blocks = Math.floor(data.length / BLOCK);
   let leaves = 1;
-  while (leaves < n) leaves *= 2;
-  const min = new Float64Array(2 * leaves).fill(Infinity);
-  const max = new Float64Array(2 * leaves).fill(-Infinity);
-  for (let x = 0; x < n; x++) min[leaves + x] = max[leaves + x] = Number(table.data[x]);
+  while (leaves < blocks) leaves *= 2;
+  const like = (): BoundTable['data'] =>
+    data instanceof Int32Array
+      ? new Int32Array(2 * leaves)
+      : data instanceof Float32Array
+        ? new Float32Array(2 * leaves)
+        : new Uint8Array(2 * leaves);
+  const min = like();
+  const max = like();
+  for (let x = 0; x < blocks; x++) {
+    min[leaves + x] = scan(data, x * BLOCK, (x + 1) * BLOCK - 1, 1, Infinity);
+    max[leaves + x] = scan(data, x * BLOCK, (x + 1) * BLOCK - 1, -1, -Infinity);
+  }
+  // Nodes over blocks that are not there are never asked for.
   for (let x = leaves - 1; x >= 1; x--) {
     min[x] = Math.min(min[2 * x], min[2 * x + 1]);
     max[x] = Math.max(max[2 * x], max[2 * x + 1]);
   }
-  const made = { leaves, min, max };
+  const made = { data, leaves, min, max };
   summaries.set(table, made);
   return made;
 }
 
+/** The extreme of the values lo … hi and of `best`. */
+function scan(values: BoundTable['data'], lo: number, hi: number, sign: 1 | -1, best: number): number {
+  for (let x = lo; x <= hi; x++) best = sign > 0 ? Math.min(best, values[x]) : Math.max(best, values[x]);
+  return best;
+}
+
 function flatRange(s: Summary, lo: number, hi: number, sign: 1 | -1): number {
-  let best = sign > 0 ? Infinity : -Infinity;
-  for (let a = lo + s.leaves, b = hi + s.leaves + 1; a < b; a >>= 1, b >>= 1) {
+  const start = sign > 0 ? Infinity : -Infinity;
+  const first = Math.ceil(lo / BLOCK);
+  const end = Math.floor((hi + 1) / BLOCK);
+  if (first >= end) return scan(s.data, lo, hi, sign, start);
+  let best = scan(s.data, lo, first * BLOCK - 1, sign, start);
+  best = scan(s.data, end * BLOCK, hi, sign, best);
+  for (let a = first + s.leaves, b = end + s.leaves; a < b; a >>= 1, b >>= 1) {
     if (a & 1) best = sign > 0 ? Math.min(best, s.min[a++]) : Math.max(best, s.max[a++]);
     if (b & 1) best = sign > 0 ? Math.min(best, s.min[--b]) : Math.max(best, s.max[--b]);
   }

@@ -1,5 +1,5 @@
 import type { StorageType } from '../../compiler/ir/program.js';
-import { AttncError, quoted, valueOutOfRange, wrongShape, wrongType } from '../errors.js';
+import { AttncError, valueOutOfRange, wrongShape, wrongType } from '../errors.js';
 import type { RowSum } from './row-sum.js';
 import { bytesPerElement, elementCount } from '../tensor.js';
 
@@ -166,15 +166,3 @@ export function checkRange(
     );
   }
 }
-
-/** One name for what can be q, k or v, for messages. */
-export const sourceName = (identity: SourceIdentity): string => {
-  switch (identity.kind) {
-    case 'file':
-      return identity.tensor === undefined ? identity.path : `${quoted(identity.tensor)} of ${identity.path}`;
-    case 'random':
-      return `random ${identity.tensor}`;
-    case 'memory':
-      return 'a tensor in memory';
-  }
-};

@@ -118,7 +118,8 @@ export function execute(
       const status = error === null ? 0 : typeof error.code === 'number' ? error.code : -1;
       done({ status, stdout, stderr });
     });
-    child.stdin?.end(stdin);
+    // A command that reads nothing may be gone before it is given this.
+    child.stdin?.on('error', () => undefined).end(stdin);
   });
 }
 
