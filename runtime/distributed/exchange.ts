@@ -1,0 +1,178 @@
+import { Arena } from '../arena.js';
+import { MAP_MODE_READ, MAP_MODE_WRITE, USAGE } from '../gpu-flags.js';
+import { scoped, untilLost } from '../scopes.js';
+import { headOf, type KeyPiece, type Shard } from './shard.js';
+import type { RowMover, RowsAt } from './move-rows.js';
+import type { Ranks } from './ranks.js';
+import type { Message, Shipment, Slice } from './shipments.js';
+
+/**
+ * Keys and values on their way between ranks: packed on one device, mapped, sent out of and received into mapped
+ * memory, and put at their places on the other. Only so many messages of a pair of ranks are under way at a time;
+ * the others wait for room, which keeps memory small, whatever the traffic is.
+ */
+
+/** Of all messages of a run: between two ranks they are told apart by their order. */
+const TAG = 1;
+
+/** What both directions need. */
+export interface Exchange {
+  readonly device: GPUDevice;
+  readonly ranks: Ranks;
+  readonly mover: RowMover;
+  /** Of the buffers below. Released only when all went well: until then MPI may write into what is mapped. */
+  readonly arena: Arena;
+  readonly rowBytes: Readonly<Record<'k' | 'v', number>>;
+  /** Most messages under way between two ranks, in each direction: what travels while the ranks compute. */
+  readonly ahead: number;
+}
+
+const largest = (messages: readonly Message[]): number => messages.reduce((n, m) => Math.max(n, m.bytes), 0);
+
+/** Sends all that another rank needs of this one, in order; what can begin at once has been submitted when it returns. */
+export async function sendShipments(
+  exchange: Exchange,
+  to: number,
+  shipments: readonly Shipment[],
+  shard: Shard,
+): Promise<void> {
+  const { device, ranks, arena, ahead } = exchange;
+  const messages = shipments.flatMap((s) => s.messages.map((message) => ({ shipment: s, message })));
+  const bytes = largest(messages.map((m) => m.message));
+  const slots = Array.from({ length: Math.min(ahead, messages.length) }, () => ({
+    packed: arena.create('packed rows', bytes, USAGE.storage | USAGE.copySrc),
+    readback: arena.create('rows to send', bytes, USAGE.mapRead | USAGE.copyDst),
+    free: Promise.resolve(),
+  }));
+  let sent: Promise<unknown> = Promise.resolve();
+  for (const [n, { shipment, message }] of messages.entries()) {
+    const slot = slots[n % slots.length];
+    if (n >= slots.length) await slot.free;
+    const pieces = shard.keys.filter((p) => p.batch === shipment.batch && p.group === shipment.group);
+    const problem = pack(exchange, message, pieces, slot.packed, slot.readback);
+    const mapped = untilLost(device, slot.readback.mapAsync(MAP_MODE_READ));
+    // In the order of messages, whichever is mapped first.
+    const sending = Promise.all([mapped, problem, sent]).then(() => {
+      const view = new Uint8Array(slot.readback.getMappedRange(0, message.bytes));
+      return ranks.send(to, TAG, view);
+    });
+    sent = sending;
+    slot.free = sending.then(async ({ done }) => {
+      await done;
+      slot.readback.unmap();
+    });
+    slot.free.catch(() => undefined);
+  }
+  await Promise.all(slots.map((s) => s.free));
+}
+
+function pack(
+  { device, mover, rowBytes }: Exchange,
+  { bytes, slices }: Message,
+  pieces: readonly KeyPiece[],
+  packed: GPUBuffer,
+  readback: GPUBuffer,
+): Promise<void> {
+  const tables = new Arena(device);
+  const { problem } = scoped(device, 'packing rows for another rank', () => {
+    const encoder = device.createCommandEncoder({ label: 'attnc pack' });
+    const pass = encoder.beginComputePass({ label: 'attnc pack' });
+    for (const slice of slices) {
+      for (const piece of pieces) {
+        const size = rowBytes[slice.tensor];
+        const from = headOf(piece[slice.tensor], slice.keyHead - piece.group.keyHead, piece.rows, size);
+        mover.pack(pass, tables, from, packed, { runs: slice.runs, rowBytes: size, at: slice.at });
+      }
+    }
+    pass.end();
+    encoder.copyBufferToBuffer(packed, 0, readback, 0, bytes);
+    device.queue.submit([encoder.finish()]);
+  });
+  tables.release();
+  return thrown(problem);
+}
+
+const thrown = async (problem: Promise<Error | undefined>): Promise<void> => {
+  const error = await problem;
+  if (error) throw error;
+};
+
+/** What one other rank sends, message by message. */
+export interface Inbox {
+  /** Puts the next shipment into buffers of k and v; when it resolves, that has been submitted. */
+  take(shipment: Shipment, into: Readonly<Record<'k' | 'v', GPUBuffer>>): Promise<void>;
+}
+
+/** Receives are posted at once, as many as there is room for; the others as soon as room is free again. */
+export function openInbox(exchange: Exchange, from: number, shipments: readonly Shipment[]): Inbox {
+  const { device, ranks, arena, ahead } = exchange;
+  const messages = shipments.flatMap((s) => s.messages);
+  const bytes = largest(messages);
+  const packed = arena.create('received rows', bytes, USAGE.storage | USAGE.copyDst);
+  const slots = Array.from({ length: Math.min(ahead, messages.length) }, () =>
+    arena.create('rows to receive', bytes, USAGE.mapWrite | USAGE.copySrc, true),
+  );
+  const receive = (n: number): Promise<void> => {
+    const view = new Uint8Array(slots[n % slots.length].getMappedRange(0, messages[n].bytes));
+    const { done } = ranks.receive(from, TAG, view);
+    done.catch(() => undefined);
+    return done;
+  };
+  const pending = slots.map((_, n) => receive(n));
+  // In the order of messages, whichever slot is mapped first.
+  let posting: Promise<unknown> = Promise.resolve();
+  let next = 0;
+  const takeMessage = async (
+    message: Message,
+    shipment: Shipment,
+    into: Readonly<Record<'k' | 'v', GPUBuffer>>,
+  ): Promise<void> => {
+    const n = next++;
+    const slot = slots[n % slots.length];
+    await untilLost(device, pending[n]);
+    slot.unmap();
+    const problem = unpack(exchange, message, shipment, slot, packed, into);
+    const after = n + slots.length;
+    if (after < messages.length) {
+      const mapped = untilLost(device, slot.mapAsync(MAP_MODE_WRITE));
+      const posted = Promise.all([mapped, posting]).then(() => ({ done: receive(after) }));
+      posting = posted;
+      pending[after] = posted.then(({ done }) => done);
+      pending[after].catch(() => undefined);
+    }
+    await problem;
+  };
+  return {
+    take: async (shipment, into) => {
+      for (const message of shipment.messages) await takeMessage(message, shipment, into);
+    },
+  };
+}
+
+function unpack(
+  { device, mover, rowBytes }: Exchange,
+  { bytes, slices }: Message,
+  { group, window }: Shipment,
+  received: GPUBuffer,
+  packed: GPUBuffer,
+  into: Readonly<Record<'k' | 'v', GPUBuffer>>,
+): Promise<void> {
+  const tables = new Arena(device);
+  const placeOf = ({ tensor, keyHead }: Slice): RowsAt => {
+    const headBytes = (window.hi - window.lo) * rowBytes[tensor];
+    return { buffer: into[tensor], offset: (keyHead - group.keyHead) * headBytes, rows: window };
+  };
+  const { problem } = scoped(device, 'placing rows of another rank', () => {
+    const encoder = device.createCommandEncoder({ label: 'attnc unpack' });
+    encoder.copyBufferToBuffer(received, 0, packed, 0, bytes);
+    const pass = encoder.beginComputePass({ label: 'attnc unpack' });
+    for (const slice of slices) {
+      const { runs, at, tensor } = slice;
+      mover.unpack(pass, tables, packed, placeOf(slice), { runs, at, rowBytes: rowBytes[tensor] });
+    }
+    pass.end();
+    device.queue.submit([encoder.finish()]);
+  });
+  tables.release();
+  return thrown(problem);
+}

@@ -1,0 +1,316 @@
+import { Arena } from '../arena.js';
+import type { TensorBinding } from '../bindings.js';
+import type { EncodeStats } from '../encode.js';
+import { usageError } from '../errors.js';
+import { USAGE } from '../gpu-flags.js';
+import { pickVariant, type Picked } from '../launches.js';
+import { bindPart } from '../parts/part.js';
+import { compileKernels, type Prepared } from '../prepare.js';
+import { guarded, scoped } from '../scopes.js';
+import type { StreamSources } from '../stream/plan.js';
+import { rowBytesOf, type RowSink } from '../stream/rows.js';
+import type { DoneBand } from '../stream/tally.js';
+import { Uploader } from '../stream/uploader.js';
+import { createTimestamps } from '../timing/timestamps.js';
+import { isConst } from '../../compiler/ir/build.js';
+import { createComputer, hasSink, partOf } from './compute.js';
+import { deliver } from './deliver.js';
+import { openInbox, sendShipments, type Exchange } from './exchange.js';
+import { createRowMover, type RowMover } from './move-rows.js';
+import {
+  arrivalsOf,
+  departuresOf,
+  deviceBytesOf,
+  keyRowsOf,
+  queryRowsOf,
+  windowRowsOf,
+  type DistributedOptions,
+  type DistributedPlan,
+} from './plan.js';
+import type { Ranks } from './ranks.js';
+import { loadShard, makeShard, rowsOfPiece, type QueryPiece, type Shard } from './shard.js';
+import type { Shipment } from './shipments.js';
+import { stepsOfPiece, type KeyPart, type RankStep } from './steps.js';
+
+/**
+ * A run on several devices, a shard of the sequence each: while keys and values that others need are on their way, a
+ * rank computes with its own; then with those of the others, a window at a time, merged through (out, lse).
+ */
+
+export interface RankStats {
+  readonly rank: number;
+  /** Of the steps; undefined on a rank without query rows. */
+  readonly kernels: EncodeStats | undefined;
+  readonly sentBytes: number;
+  readonly receivedBytes: number;
+  /** Of buffers: the shard and its results, keys of others, and, on the host too, messages. */
+  readonly deviceBytes: number;
+  readonly messageBytes: number;
+  /** Reading the shard. */
+  readonly loadMilliseconds: number;
+  /** For each repeat: from the moment when all ranks are ready to the end of this rank's work. */
+  readonly milliseconds: readonly number[];
+  /** For each repeat: of the steps, by the device's clock; undefined where it has none. */
+  readonly gpuMilliseconds: readonly number[] | undefined;
+  /** Writing the results. */
+  readonly writeMilliseconds: number;
+}
+
+export interface RankResult {
+  readonly stats: RankStats;
+  /** What the sink said of this rank's rows. */
+  readonly bands: readonly DoneBand[];
+}
+
+/** The variant that all ranks run: chosen for the largest shard, so that it does not depend on the rank. */
+export function pickForRanks(
+  prepared: Prepared,
+  plan: DistributedPlan,
+  options: DistributedOptions = {},
+): Picked {
+  const { bound, traffic, layout, input, computed } = plan;
+  const sizes = traffic.queryCuts.slice(1).map((cut, n) => cut - traffic.queryCuts[n]);
+  const rank = Math.max(0, sizes.indexOf(Math.max(...sizes)));
+  const types = { input, output: computed };
+  const [group] = layout.groups;
+  if (!group) return pickVariant(prepared, bound, types, options);
+  const keys = keyRowsOf(traffic, rank);
+  const { lo, hi } = queryRowsOf(traffic, rank);
+  const rows = { lo, hi: Math.min(hi, lo + layout.queryRows) };
+  const part = bindPart(bound, partOf({ batch: 0, group }, rows), keys);
+  return pickVariant(prepared, part, types, options);
+}
+
+/** All ranks call it with the same plan. Results go to this rank's sink, which is not finished. */
+export async function runDistributed(
+  ranks: Ranks,
+  prepared: Prepared,
+  plan: DistributedPlan,
+  picked: Picked,
+  sources: StreamSources,
+  sink: RowSink,
+  options: DistributedOptions = {},
+): Promise<RankResult> {
+  const { device } = prepared;
+  checkBudget(plan, ranks.rank, options);
+  return guarded(device, async () => {
+    const arena = new Arena(device);
+    try {
+      return await runRank(ranks, prepared, plan, picked, sources, sink, options, arena);
+    } finally {
+      arena.release();
+    }
+  });
+}
+
+function checkBudget(
+  plan: DistributedPlan,
+  rank: number,
+  { deviceBytes = Infinity }: DistributedOptions,
+): void {
+  const { shard, window } = deviceBytesOf(plan, rank);
+  if (shard + window <= deviceBytes) return;
+  throw usageError(
+    `the shard of rank ${rank} and its results take ${shard} bytes on the device, keys of other ranks up to ${window}, and there are ${deviceBytes}`,
+    'start more ranks, or give a larger budget',
+  );
+}
+
+async function runRank(
+  ranks: Ranks,
+  prepared: Prepared,
+  plan: DistributedPlan,
+  picked: Picked,
+  sources: StreamSources,
+  sink: RowSink,
+  options: DistributedOptions,
+  arena: Arena,
+): Promise<RankResult> {
+  const { device, program } = prepared;
+  const { bound, traffic, layout, input, output, computed, hostBytes } = plan;
+  const { shape, valueDim } = bound.binding;
+  const { rank } = ranks;
+  const arrivals = arrivalsOf(plan, rank);
+  const shipments = arrivals.flatMap((a) => a.shipments);
+  const { result: made, problem } = scoped(device, `the shard of rank ${rank}`, () => {
+    const rows = [queryRowsOf(traffic, rank), keyRowsOf(traffic, rank)] as const;
+    const sizes = { batch: shape.batch, dim: shape.dim, valueDim };
+    const shard = makeShard(arena, layout, sizes, ...rows, { input, output: computed });
+    // A step without any key binds a row all the same.
+    const least = Math.max(1, ...layout.groups.map((g) => g.keyHeads));
+    const windowRows = shipments.reduce((n, s) => Math.max(n, windowRowsOf(s)), least);
+    const { k, v } = plan.shipping.rowBytes;
+    const usage = USAGE.storage | USAGE.copyDst;
+    const window = {
+      k: arena.create('k of others', windowRows * k, usage),
+      v: arena.create('v of others', windowRows * v, usage),
+    };
+    return { shard, window, mover: createRowMover(device) };
+  });
+  const failed = (await problem) ?? (await made.mover.problem);
+  if (failed) throw failed;
+  const { shard, window, mover } = made;
+
+  const begun = performance.now();
+  const filled = [sources.q, sources.k, sources.v].every((s) => s.fill);
+  const rowBytes = Math.max(...[sources.q, sources.k, sources.v].map(rowBytesOf));
+  const chunk = filled ? rowBytes : Math.max(rowBytes, Math.min(UPLOAD, Math.floor(hostBytes / 8)));
+  const uploader = new Uploader(device, chunk, 4);
+  try {
+    await loadShard(shard, sources, uploader);
+    for (const source of [sources.q, sources.k, sources.v]) await source.check();
+    await device.queue.onSubmittedWorkDone();
+  } finally {
+    uploader.release();
+  }
+  const loadMilliseconds = performance.now() - begun;
+
+  await compileKernels(prepared, picked.variant.kernels, { input, output: computed });
+  const steps = stepsOf(plan, picked, shard, shipments);
+  const work: Work = { prepared, plan, picked, options, ranks, shard, window, mover, steps, arrivals };
+  const repeats: Repeat[] = [];
+  for (let n = 0; n < (options.repeats ?? 1); n++) repeats.push(await once(work));
+
+  const writing = performance.now();
+  const { queries } = shape;
+  const delivery = { output, computed, valueDim, queries, hostBytes };
+  const bands = await deliver(device, program, shard.queries, sink, delivery);
+  const [{ kernels, messageBytes }] = repeats;
+  const gpu = repeats.flatMap((r) => r.gpuMilliseconds ?? []);
+  const bytesOf = (all: readonly { readonly shipments: readonly Shipment[] }[]): number =>
+    all.reduce((n, a) => n + a.shipments.reduce((m, s) => m + bytesOfShipment(s), 0), 0);
+  const stats: RankStats = {
+    rank,
+    kernels,
+    sentBytes: bytesOf(departuresOf(plan, rank)),
+    receivedBytes: bytesOf(arrivals),
+    deviceBytes: arena.bytes,
+    messageBytes,
+    loadMilliseconds,
+    milliseconds: repeats.map((r) => r.milliseconds),
+    gpuMilliseconds: gpu.length === repeats.length ? gpu : undefined,
+    writeMilliseconds: performance.now() - writing,
+  };
+  return { stats, bands };
+}
+
+const UPLOAD = 2 ** 25;
+
+export const bytesOfShipment = ({ messages }: Shipment): number => messages.reduce((n, m) => n + m.bytes, 0);
+
+interface PieceSteps {
+  readonly piece: QueryPiece;
+  readonly steps: readonly RankStep[];
+}
+
+/** Of each piece of query rows: with its own keys first, then with what arrives, in its order. */
+function stepsOf(
+  { bound, traffic }: DistributedPlan,
+  { variant }: Picked,
+  shard: Shard,
+  shipments: readonly Shipment[],
+): readonly PieceSteps[] {
+  const { program, binding } = bound;
+  const whole = !isConst(program.schedules[variant.schedule].when, 1);
+  return shard.queries.map((piece) => {
+    const { batch, group } = piece;
+    const own = shard.keys.flatMap((k, n): KeyPart[] =>
+      k.batch === batch && k.group === group ? [{ window: k.rows, piece: n, shipment: undefined }] : [],
+    );
+    const others = shipments.flatMap((s, n): KeyPart[] =>
+      s.batch === batch && s.group === group ? [{ window: s.window, shipment: n, piece: undefined }] : [],
+    );
+    const sink = hasSink(program);
+    return {
+      piece,
+      steps: stepsOfPiece(traffic.needs, binding.shape, piece, [...own, ...others], whole, sink),
+    };
+  });
+}
+
+interface Work {
+  readonly prepared: Prepared;
+  readonly plan: DistributedPlan;
+  readonly picked: Picked;
+  readonly options: DistributedOptions;
+  readonly ranks: Ranks;
+  readonly shard: Shard;
+  readonly window: Readonly<Record<'k' | 'v', GPUBuffer>>;
+  readonly mover: RowMover;
+  readonly steps: readonly PieceSteps[];
+  readonly arrivals: ReturnType<typeof arrivalsOf>;
+}
+
+type Keys = Readonly<Record<'k' | 'v', TensorBinding>>;
+
+interface Repeat {
+  readonly kernels: EncodeStats | undefined;
+  readonly messageBytes: number;
+  readonly milliseconds: number;
+  readonly gpuMilliseconds: number | undefined;
+}
+
+/** Exchanges and computes once. */
+async function once(work: Work): Promise<Repeat> {
+  const { prepared, plan, picked, options, ranks, shard, window, mover, steps, arrivals } = work;
+  const { device } = prepared;
+  const { shape, valueDim } = plan.bound.binding;
+  const types = { input: plan.input, output: plan.computed };
+  const count = steps.reduce((n, s) => n + s.steps.length, 0);
+  const stamps = count === 0 ? undefined : createTimestamps(device, count);
+  const timestamps = typeof stamps === 'string' ? undefined : stamps;
+  const computer = createComputer(prepared, plan.bound, picked, types, options, timestamps);
+  // Not released when something fails: MPI may still write into what is mapped, and all ranks end anyway.
+  const arena = new Arena(device);
+  const exchange: Exchange = {
+    device,
+    ranks,
+    mover,
+    arena,
+    rowBytes: plan.shipping.rowBytes,
+    ahead: plan.ahead,
+  };
+
+  await ranks.barrier();
+  const start = performance.now();
+  const inboxes = arrivals.map(({ from, shipments }) => openInbox(exchange, from, shipments));
+  const sends = departuresOf(plan, ranks.rank).map(({ to, shipments }) =>
+    sendShipments(exchange, to, shipments, shard),
+  );
+  // Whatever is waited for, a message that cannot be sent ends it.
+  const failure = new Promise<never>((_, reject) => sends.forEach((s) => s.catch(reject)));
+  failure.catch(() => undefined);
+
+  const keysOf = ({ window: { lo, hi }, piece }: RankStep, { group }: QueryPiece): Keys => {
+    const own = piece === undefined ? undefined : shard.keys[piece];
+    const bind = (name: 'k' | 'v', dim: number): TensorBinding =>
+      own
+        ? rowsOfPiece(name, own[name], own.rows, { lo, hi })
+        : { buffer: window[name], dtype: plan.input, shape: [1, group.keyHeads, hi - lo, dim], row: lo };
+    return { k: bind('k', shape.dim), v: bind('v', valueDim) };
+  };
+  const submit = async (shipment: number | undefined): Promise<void> => {
+    for (const { piece, steps: own } of steps) {
+      for (const step of own)
+        if (step.shipment === shipment) await computer.submit(piece, step, keysOf(step, piece));
+    }
+  };
+  await Promise.race([failure, submit(undefined)]);
+  let number = 0;
+  for (const [n, { shipments }] of arrivals.entries()) {
+    for (const shipment of shipments) {
+      await Promise.race([failure, inboxes[n].take(shipment, window)]);
+      await Promise.race([failure, submit(number++)]);
+    }
+  }
+  await Promise.all(sends);
+  await computer.finish();
+  const milliseconds = performance.now() - start;
+  const times = timestamps ? await timestamps.read() : [];
+  timestamps?.release();
+  const messageBytes = arena.bytes;
+  arena.release();
+  const told = times.length > 0 && times.every((t) => t > 0);
+  const gpuMilliseconds = told ? times.reduce((a, b) => a + b, 0) : count === 0 ? 0 : undefined;
+  return { kernels: computer.stats(), messageBytes, milliseconds, gpuMilliseconds };
+}
