@@ -21,15 +21,16 @@ import {
 } from '../options.js';
 import { scheduleFor } from '../schedule.js';
 import { STATUS, type DiagnosticsFormat, type Session } from '../session.js';
+import { addDistributedOptions, type DistributedRunOptions } from '../distributed/options.js';
 import { streamedAfter, streamedRun } from '../stream/command.js';
-import { addStreamOptions, type StreamedOptions } from '../stream/options.js';
+import { addStreamOptions } from '../stream/options.js';
 import { count, listed, milliseconds, scaled } from '../text.js';
 import { addTunedOptions, tunedFor, tunedText } from '../tuned.js';
 import { patternSummary, prepareWork, readTask, shapeSummary, tensorsOf, type Work } from '../work.js';
 
 type RunResult = ResultOf<StorageType>;
 
-interface Options extends StreamedOptions {
+interface Options extends DistributedRunOptions {
   readonly diagnostics: DiagnosticsFormat;
 }
 
@@ -42,6 +43,7 @@ export function runCommand(session: Session): Command {
   addPatternOptions(command);
   addShapeOptions(command).addOption(dtypeOption()).addOption(outDtypeOption());
   addStreamOptions(command);
+  addDistributedOptions(command);
   addTunedOptions(command);
   addDeviceOptions(command);
   return command
@@ -64,6 +66,10 @@ async function run(session: Session, file: string, options: Options): Promise<nu
   if (options.output !== undefined) await checkOutput(options.output, options.outDtype);
   if (!options.random && options.input === undefined) {
     throw usageError('there are no tensors to run on', 'give --input FILE, or --random --length N');
+  }
+  if (options.distributed) {
+    const { distributedRun } = await import('../distributed/command.js');
+    return distributedRun(session, file, options);
   }
   const loaded = await load(session, file);
   const streamed = await streamedRun(session, loaded, options);

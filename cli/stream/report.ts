@@ -77,7 +77,7 @@ function toText(
   return listed(lines);
 }
 
-function sampleLines(sample: SampleResult): [string, string][] {
+export function sampleLines(sample: SampleResult): [string, string][] {
   const { comparison: c, rows, skipped, pass } = sample;
   const left = skipped === 0 ? '' : `; ${count(skipped)} have too many keys for it`;
   const worst = (name: string, m: Measure): string => {
@@ -139,7 +139,7 @@ function toJson(
   };
 }
 
-function sampleJson({ pass, rows, skipped, comparison }: SampleResult): unknown {
+export function sampleJson({ pass, rows, skipped, comparison }: SampleResult): unknown {
   const { whole, worstRow, lse, misplaced } = comparison;
   const place = (m: Measure): unknown => ({ ...m, row: m.row === undefined ? null : rows[m.row] });
   return {
