@@ -1,12 +1,16 @@
 import { Command } from 'commander';
+import type { StorageType } from '../../compiler/ir/program.js';
 import { action } from '../action.js';
 import type { Explanation, PassSummary } from '../explain.js';
+import type { RanksExplanation } from '../explain-ranks.js';
 import { load } from '../load.js';
 import {
   addPatternOptions,
   addShapeOptions,
   diagnosticsOption,
+  dtypeOption,
   jsonOption,
+  wholeNumber,
   type PatternOptions,
   type ShapeOptions,
 } from '../options.js';
@@ -15,6 +19,8 @@ import { count, listed, milliseconds, percent, scaled } from '../text.js';
 import { patternSummary, prepareWork, readTask, shapeSummary, type Work } from '../work.js';
 
 interface Options extends PatternOptions, ShapeOptions {
+  readonly ranks?: number;
+  readonly dtype?: StorageType;
   readonly json?: boolean;
   readonly diagnostics: DiagnosticsFormat;
 }
@@ -26,6 +32,12 @@ export function explainCommand(session: Session): Command {
   addPatternOptions(command);
   addShapeOptions(command);
   return command
+    .option(
+      '--ranks <n>',
+      'also what so many ranks of a distributed run send each other',
+      wholeNumber(1, 65536),
+    )
+    .addOption(dtypeOption())
     .addOption(jsonOption())
     .addOption(diagnosticsOption())
     .addHelpText(
@@ -42,12 +54,28 @@ async function explainFile(session: Session, file: string, options: Options): Pr
   const work = await prepareWork(session, loaded, options, task, true);
   const { explain } = await import('../explain.js');
   const found = explain(session, work);
+  const ranks = options.ranks === undefined ? undefined : await explainExchange(session, work, options);
   session.progress.clear();
-  session.io.stdout.write(options.json ? toJson(work, found) : explanationText(work, found));
+  session.io.stdout.write(
+    options.json
+      ? toJson(work, found, ranks?.found)
+      : explanationText(work, found, ranks?.lines ?? []) + (ranks?.table ?? ''),
+  );
   return STATUS.done;
 }
 
-function toJson(work: Work, e: Explanation): string {
+async function explainExchange(
+  session: Session,
+  work: Work,
+  { ranks = 1, dtype = 'f32' }: Options,
+): Promise<{ readonly found: RanksExplanation; readonly lines: [string, string][]; readonly table: string }> {
+  const { explainRanks, ranksLines, ranksTable } = await import('../explain-ranks.js');
+  session.progress.step('planning the exchange', `${ranks} ranks`);
+  const found = explainRanks(work, ranks, dtype);
+  return { found, lines: ranksLines(found), table: ranksTable(found) };
+}
+
+function toJson(work: Work, e: Explanation, ranks: RanksExplanation | undefined): string {
   const { shape, queries, keys, valueDim } = work.bound.binding;
   const parameters = Object.fromEntries(work.program.parameters.map((p) => [p.name, p.value]));
   const { batch, heads, keyHeads, dim, grid } = shape;
@@ -58,11 +86,12 @@ function toJson(work: Work, e: Explanation): string {
     shape: sizes,
     ...rest,
     planning: { ...planning, milliseconds: planning.milliseconds ?? null },
+    ...(ranks ? { ranks } : {}),
   };
   return `${JSON.stringify(json, undefined, 2)}\n`;
 }
 
-function explanationText(work: Work, e: Explanation): string {
+function explanationText(work: Work, e: Explanation, more: readonly [string, string][]): string {
   const { sampled, total } = e.counted;
   const estimated = e.edges.exact ? '' : ' (estimated)';
   const bytes = Object.entries(e.bytes).map(([name, n]) => `${name} ${scaled(n, 'B')}`);
@@ -92,6 +121,7 @@ function explanationText(work: Work, e: Explanation): string {
             `${percent(f.share)} of all: nothing bounds where its keys lie`,
         ])),
     ['longest', `${count(e.maxLength)} keys with these parameters`],
+    ...more,
   ];
   return `${patternSummary(work)}\n${listed(lines)}`;
 }

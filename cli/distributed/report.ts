@@ -8,6 +8,7 @@ import { tunedText } from '../tuned.js';
 import { patternSummary, shapeSummary, type Work } from '../work.js';
 import type { DistributedRunOptions } from './options.js';
 import type { SharedResults } from './sink.js';
+import { rangeText } from './text.js';
 
 /** What rank 0 says of a run on several ranks. */
 
@@ -144,10 +145,6 @@ function rankLine({
       `received ${scaled(receivedBytes, 'B')}; ${milliseconds(best(times))}`,
   ];
 }
-
-/** `1,000–1,999`, `none` */
-export const rangeText = ([lo, hi]: readonly [number, number]): string =>
-  lo === hi ? 'none' : `${count(lo)}–${count(hi - 1)}`;
 
 /** `3 × NVIDIA H200, 1 × …` */
 function devicesText(ranks: readonly RankReport[]): string {

@@ -15,6 +15,8 @@ export interface RunOptions {
   /** What carries the messages: shared memory, or TCP over the loopback. */
   readonly transport?: 'vader' | 'tcp';
   readonly env?: Readonly<Record<string, string>>;
+  /** After which it is ended; 60 if not given. */
+  readonly seconds?: number;
   /** Called with each piece of standard output, and what sends mpirun a signal. */
   readonly onOutput?: (text: string, signal: (name: NodeJS.Signals) => void) => void;
 }
@@ -45,15 +47,15 @@ function mpirunArguments(ranks: number, transport: 'vader' | 'tcp'): string[] {
   ];
 }
 
-/** Runs a command on each rank; one that hangs is ended after a minute, with a signal as its status. */
+/** Runs a command on each rank; one that hangs is ended, with a signal as its status. */
 export function mpirun(ranks: number, command: readonly string[], options: RunOptions = {}): Promise<Ran> {
-  const { transport = 'vader', env = {}, onOutput } = options;
+  const { transport = 'vader', env = {}, seconds = 60, onOutput } = options;
   const began = performance.now();
   return new Promise((resolve, reject) => {
     const child = spawn('mpirun', [...mpirunArguments(ranks, transport), ...command], {
       env: { ...process.env, NO_COLOR: '1', ...env },
       stdio: ['ignore', 'pipe', 'pipe'],
-      timeout: 60_000,
+      timeout: 1000 * seconds,
     });
     let [stdout, stderr] = ['', ''];
     child.stdout.on('data', (part: Buffer) => {
