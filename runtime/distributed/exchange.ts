@@ -1,5 +1,5 @@
 import { Arena } from '../arena.js';
-import { MAP_MODE_READ, MAP_MODE_WRITE, USAGE } from '../gpu-flags.js';
+import { MAP_MODE_READ, USAGE } from '../gpu-flags.js';
 import { scoped, untilLost } from '../scopes.js';
 import { headOf, type KeyPiece, type Shard } from './shard.js';
 import type { RowMover, RowsAt } from './move-rows.js';
@@ -7,8 +7,8 @@ import type { Ranks } from './ranks.js';
 import type { Message, Shipment, Slice } from './shipments.js';
 
 /**
- * Keys and values on their way between ranks: packed on one device, mapped, sent out of and received into mapped
- * memory, and put at their places on the other. Only so many messages of a pair of ranks are under way at a time;
+ * Keys and values on their way between ranks: packed on one device, read back, sent, and put at their places on the
+ * other. MPI reads and writes plain memory, never a mapped buffer's: that would be gone with a device that is lost. Only so many messages of a pair of ranks are under way at a time;
  * the others wait for room, which keeps memory small, whatever the traffic is.
  */
 
@@ -20,7 +20,7 @@ export interface Exchange {
   readonly device: GPUDevice;
   readonly ranks: Ranks;
   readonly mover: RowMover;
-  /** Of the buffers below. Released only when all went well: until then MPI may write into what is mapped. */
+  /** Of the buffers below. */
   readonly arena: Arena;
   readonly rowBytes: Readonly<Record<'k' | 'v', number>>;
   /** Most messages under way between two ranks, in each direction: what travels while the ranks compute. */
@@ -39,9 +39,11 @@ export async function sendShipments(
   const { device, ranks, arena, ahead } = exchange;
   const messages = shipments.flatMap((s) => s.messages.map((message) => ({ shipment: s, message })));
   const bytes = largest(messages.map((m) => m.message));
+  // One for all: the queue keeps the order.
+  const packed = arena.create('packed rows', bytes, USAGE.storage | USAGE.copySrc);
   const slots = Array.from({ length: Math.min(ahead, messages.length) }, () => ({
-    packed: arena.create('packed rows', bytes, USAGE.storage | USAGE.copySrc),
     readback: arena.create('rows to send', bytes, USAGE.mapRead | USAGE.copyDst),
+    memory: new Uint8Array(bytes),
     free: Promise.resolve(),
   }));
   let sent: Promise<unknown> = Promise.resolve();
@@ -49,18 +51,17 @@ export async function sendShipments(
     const slot = slots[n % slots.length];
     if (n >= slots.length) await slot.free;
     const pieces = shard.keys.filter((p) => p.batch === shipment.batch && p.group === shipment.group);
-    const problem = pack(exchange, message, pieces, slot.packed, slot.readback);
+    const problem = pack(exchange, message, pieces, packed, slot.readback);
     const mapped = untilLost(device, slot.readback.mapAsync(MAP_MODE_READ));
     // In the order of messages, whichever is mapped first.
     const sending = Promise.all([mapped, problem, sent]).then(() => {
-      const view = new Uint8Array(slot.readback.getMappedRange(0, message.bytes));
+      const view = slot.memory.subarray(0, message.bytes);
+      view.set(new Uint8Array(slot.readback.getMappedRange(0, message.bytes)));
+      slot.readback.unmap();
       return ranks.send(to, TAG, view);
     });
     sent = sending;
-    slot.free = sending.then(async ({ done }) => {
-      await done;
-      slot.readback.unmap();
-    });
+    slot.free = sending.then(({ done }) => done);
     slot.free.catch(() => undefined);
   }
   await Promise.all(slots.map((s) => s.free));
@@ -109,51 +110,36 @@ export function openInbox(exchange: Exchange, from: number, shipments: readonly 
   const messages = shipments.flatMap((s) => s.messages);
   const bytes = largest(messages);
   const packed = arena.create('received rows', bytes, USAGE.storage | USAGE.copyDst);
-  const slots = Array.from({ length: Math.min(ahead, messages.length) }, () =>
-    arena.create('rows to receive', bytes, USAGE.mapWrite | USAGE.copySrc, true),
-  );
+  const slots = Array.from({ length: Math.min(ahead, messages.length) }, () => new Uint8Array(bytes));
+  const viewOf = (n: number): Uint8Array<ArrayBuffer> =>
+    slots[n % slots.length].subarray(0, messages[n].bytes);
   const receive = (n: number): Promise<void> => {
-    const view = new Uint8Array(slots[n % slots.length].getMappedRange(0, messages[n].bytes));
-    const { done } = ranks.receive(from, TAG, view);
+    const { done } = ranks.receive(from, TAG, viewOf(n));
     done.catch(() => undefined);
     return done;
   };
   const pending = slots.map((_, n) => receive(n));
-  // In the order of messages, whichever slot is mapped first.
-  let posting: Promise<unknown> = Promise.resolve();
   let next = 0;
-  const takeMessage = async (
-    message: Message,
-    shipment: Shipment,
-    into: Readonly<Record<'k' | 'v', GPUBuffer>>,
-  ): Promise<void> => {
-    const n = next++;
-    const slot = slots[n % slots.length];
-    await untilLost(device, pending[n]);
-    slot.unmap();
-    const problem = unpack(exchange, message, shipment, slot, packed, into);
-    const after = n + slots.length;
-    if (after < messages.length) {
-      const mapped = untilLost(device, slot.mapAsync(MAP_MODE_WRITE));
-      const posted = Promise.all([mapped, posting]).then(() => ({ done: receive(after) }));
-      posting = posted;
-      pending[after] = posted.then(({ done }) => done);
-      pending[after].catch(() => undefined);
-    }
-    await problem;
-  };
   return {
     take: async (shipment, into) => {
-      for (const message of shipment.messages) await takeMessage(message, shipment, into);
+      for (const message of shipment.messages) {
+        const n = next++;
+        await untilLost(device, pending[n]);
+        const problem = unpack(exchange, message, shipment, viewOf(n), packed, into);
+        // What it held has been copied.
+        const after = n + slots.length;
+        if (after < messages.length) pending[after] = receive(after);
+        await problem;
+      }
     },
   };
 }
 
 function unpack(
   { device, mover, rowBytes }: Exchange,
-  { bytes, slices }: Message,
+  { slices }: Message,
   { group, window }: Shipment,
-  received: GPUBuffer,
+  received: Uint8Array<ArrayBuffer>,
   packed: GPUBuffer,
   into: Readonly<Record<'k' | 'v', GPUBuffer>>,
 ): Promise<void> {
@@ -163,8 +149,8 @@ function unpack(
     return { buffer: into[tensor], offset: (keyHead - group.keyHead) * headBytes, rows: window };
   };
   const { problem } = scoped(device, 'placing rows of another rank', () => {
+    device.queue.writeBuffer(packed, 0, received);
     const encoder = device.createCommandEncoder({ label: 'attnc unpack' });
-    encoder.copyBufferToBuffer(received, 0, packed, 0, bytes);
     const pass = encoder.beginComputePass({ label: 'attnc unpack' });
     for (const slice of slices) {
       const { runs, at, tensor } = slice;

@@ -260,7 +260,6 @@ async function once(work: Work): Promise<Repeat> {
   const stamps = count === 0 ? undefined : createTimestamps(device, count);
   const timestamps = typeof stamps === 'string' ? undefined : stamps;
   const computer = createComputer(prepared, plan.bound, picked, types, options, timestamps);
-  // Not released when something fails: MPI may still write into what is mapped, and all ranks end anyway.
   const arena = new Arena(device);
   const exchange: Exchange = {
     device,

@@ -35,6 +35,14 @@ for (const [ranks, names] of SAMPLES) {
   });
 }
 
+mpiTest('a device that is lost in the middle ends all ranks with one message', async (t) => {
+  const ran = await mpirun(2, [process.execPath, script, 'lost'], { env: { ATTNC_DEVICE: SOFTWARE } });
+  t.is(ran.signal, null);
+  t.is(ran.status, 5);
+  t.regex(ran.stderr, /^error\[ATTN4004\]: rank 1: the device was lost .*\n$/);
+  t.true(ran.seconds < 40, `${ran.seconds} s`);
+});
+
 const command = (...args: readonly string[]): readonly string[] => [process.execPath, COMMAND, ...args];
 /** Whether work takes longer than a second is the machine's business. */
 const started = async (ranks: number, words: readonly string[]): Promise<Ran> => {
