@@ -146,16 +146,59 @@ export function encodeSteps(
   options: ChooseOptions,
   arena: Arena,
 ): Encoded {
+  const { recorded, tables, stats } = record(
+    prepared,
+    steps.map((s) => ({ ...s, picked })),
+    options,
+    arena,
+  );
+  play(target, prepared, tables, recorded.flat());
+  return { release: () => arena.release(), stats: stats() };
+}
+
+/** A step, and what runs it. */
+export interface PickedStep extends RunStep {
+  readonly picked: Picked;
+}
+
+/** Steps that are planned and bound: their dispatches can be encoded at any time, as often as wanted. */
+export interface RecordedSteps {
+  /** By step. */
+  readonly replay: readonly ((pass: GPUComputePassEncoder) => void)[];
+  readonly stats: EncodeStats;
+}
+
+/** Steps of one run, which share their tables. `arena` owns what is made, and must live as long as they are replayed. */
+export function recordSteps(
+  prepared: Prepared,
+  steps: readonly PickedStep[],
+  options: ChooseOptions,
+  arena: Arena,
+): RecordedSteps {
+  const { recorded, tables, stats } = record(prepared, steps, options, arena);
+  checkCopies(tables);
+  return { replay: recorded.map((own) => (pass) => dispatch(pass, own)), stats: stats() };
+}
+
+function record(
+  prepared: Prepared,
+  steps: readonly PickedStep[],
+  options: ChooseOptions,
+  arena: Arena,
+): {
+  readonly recorded: readonly (readonly Recorded[])[];
+  readonly tables: Tables;
+  readonly stats: () => EncodeStats;
+} {
   const types = storageOf(steps[0].bindings);
   const tables = tablesOf(steps[0].bound, arena);
   const plans: Timed<PickedChoice>[] = [];
-  const recorded = steps.flatMap(({ bound, bindings, step }) => {
+  const recorded = steps.map(({ bound, bindings, step, picked }) => {
     const plan = planPicked(picked, bound, options, step);
     plans.push(plan);
     return recordStep(prepared, bindings, bound, plan.value, types, tables, arena);
   });
-  play(target, prepared, tables, recorded);
-  return { release: () => arena.release(), stats: statsOf(plans, types, arena) };
+  return { recorded, tables, stats: () => statsOf(plans, types, arena) };
 }
 
 function statsOf(plans: readonly Timed<PickedChoice>[], types: StorageTypes, arena: Arena): EncodeStats {
@@ -206,10 +249,7 @@ function play(
 ): void {
   const { copies } = tables.words;
   if ('dispatchWorkgroups' in target) {
-    if (copies.length > 0) {
-      const help = 'pass the command encoder instead, or the table as an array';
-      throw usageError('a table in a GPU buffer is copied, which a compute pass cannot do', help);
-    }
+    checkCopies(tables);
     dispatch(target, recorded);
     return;
   }
@@ -221,6 +261,12 @@ function play(
   const pass = target.beginComputePass({ label: `attnc ${prepared.program.name}` });
   dispatch(pass, recorded);
   pass.end();
+}
+
+function checkCopies({ words: { copies } }: Tables): void {
+  if (copies.length === 0) return;
+  const help = 'pass the command encoder instead, or the table as an array';
+  throw usageError('a table in a GPU buffer is copied, which a compute pass cannot do', help);
 }
 
 interface Recorded {

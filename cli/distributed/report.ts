@@ -103,6 +103,7 @@ function toText(work: Work, outcome: DistributedOutcome, options: DistributedRun
       'besides',
       `${milliseconds(most(ranks, (r) => r.planMilliseconds))} planning, ` +
         `${milliseconds(most(ranks, (r) => r.loadMilliseconds))} reading, ` +
+        `${milliseconds(most(ranks, (r) => r.prepareMilliseconds))} preparing kernels, ` +
         `${milliseconds(most(ranks, (r) => r.writeMilliseconds))} writing`,
     ],
     [

@@ -5,7 +5,7 @@ import { usageError } from '../errors.js';
 import { USAGE } from '../gpu-flags.js';
 import { pickVariant, type Picked } from '../launches.js';
 import { bindPart } from '../parts/part.js';
-import { compileKernels, type Prepared } from '../prepare.js';
+import type { Prepared } from '../prepare.js';
 import { guarded, scoped } from '../scopes.js';
 import type { StreamSources } from '../stream/plan.js';
 import { rowBytesOf, type RowSink } from '../stream/rows.js';
@@ -13,7 +13,7 @@ import type { DoneBand } from '../stream/tally.js';
 import { Uploader } from '../stream/uploader.js';
 import { createTimestamps } from '../timing/timestamps.js';
 import { isConst } from '../../compiler/ir/build.js';
-import { createComputer, hasSink, partOf } from './compute.js';
+import { createComputer, hasSink, partOf, type Computer, type StepWork } from './compute.js';
 import { deliver } from './deliver.js';
 import { openInbox, sendShipments, type Exchange } from './exchange.js';
 import { createRowMover, type RowMover } from './move-rows.js';
@@ -28,7 +28,7 @@ import {
   type DistributedPlan,
 } from './plan.js';
 import type { Ranks } from './ranks.js';
-import { loadShard, makeShard, rowsOfPiece, type QueryPiece, type Shard } from './shard.js';
+import { loadShard, makeShard, rowsOfPiece, type Shard } from './shard.js';
 import type { Shipment } from './shipments.js';
 import { stepsOfPiece, type KeyPart, type RankStep } from './steps.js';
 
@@ -48,6 +48,8 @@ export interface RankStats {
   readonly messageBytes: number;
   /** Reading the shard. */
   readonly loadMilliseconds: number;
+  /** Compiling kernels, and planning and binding all steps. */
+  readonly prepareMilliseconds: number;
   /** For each repeat: from the moment when all ranks are ready to the end of this rank's work. */
   readonly milliseconds: readonly number[];
   /** For each repeat: of the steps, by the device's clock; undefined where it has none. */
@@ -165,9 +167,12 @@ async function runRank(
   }
   const loadMilliseconds = performance.now() - begun;
 
-  await compileKernels(prepared, picked.variant.kernels, { input, output: computed });
-  const steps = stepsOf(plan, picked, shard, shipments);
-  const work: Work = { prepared, plan, picked, options, ranks, shard, window, mover, steps, arrivals };
+  const preparing = performance.now();
+  const types = { input, output: computed };
+  const steps = stepsOf(plan, picked, shard, shipments, window);
+  const computer = await createComputer(prepared, bound, picked, types, options, steps, arena);
+  const prepareMilliseconds = performance.now() - preparing;
+  const work: Work = { device, plan, ranks, shard, window, mover, steps, computer, arrivals };
   const repeats: Repeat[] = [];
   for (let n = 0; n < (options.repeats ?? 1); n++) repeats.push(await once(work));
 
@@ -175,18 +180,19 @@ async function runRank(
   const { queries } = shape;
   const delivery = { output, computed, valueDim, queries, hostBytes };
   const bands = await deliver(device, program, shard.queries, sink, delivery);
-  const [{ kernels, messageBytes }] = repeats;
+  const [{ messageBytes }] = repeats;
   const gpu = repeats.flatMap((r) => r.gpuMilliseconds ?? []);
   const bytesOf = (all: readonly { readonly shipments: readonly Shipment[] }[]): number =>
     all.reduce((n, a) => n + a.shipments.reduce((m, s) => m + bytesOfShipment(s), 0), 0);
   const stats: RankStats = {
     rank,
-    kernels,
+    kernels: computer.stats,
     sentBytes: bytesOf(departuresOf(plan, rank)),
     receivedBytes: bytesOf(arrivals),
     deviceBytes: arena.bytes,
     messageBytes,
     loadMilliseconds,
+    prepareMilliseconds,
     milliseconds: repeats.map((r) => r.milliseconds),
     gpuMilliseconds: gpu.length === repeats.length ? gpu : undefined,
     writeMilliseconds: performance.now() - writing,
@@ -198,21 +204,19 @@ const UPLOAD = 2 ** 25;
 
 export const bytesOfShipment = ({ messages }: Shipment): number => messages.reduce((n, m) => n + m.bytes, 0);
 
-interface PieceSteps {
-  readonly piece: QueryPiece;
-  readonly steps: readonly RankStep[];
-}
-
 /** Of each piece of query rows: with its own keys first, then with what arrives, in its order. */
 function stepsOf(
-  { bound, traffic }: DistributedPlan,
+  { bound, traffic, input }: DistributedPlan,
   { variant }: Picked,
   shard: Shard,
   shipments: readonly Shipment[],
-): readonly PieceSteps[] {
+  window: Readonly<Record<'k' | 'v', GPUBuffer>>,
+): readonly StepWork[] {
   const { program, binding } = bound;
+  const { shape, valueDim } = binding;
   const whole = !isConst(program.schedules[variant.schedule].when, 1);
-  return shard.queries.map((piece) => {
+  const sink = hasSink(program);
+  return shard.queries.flatMap((piece) => {
     const { batch, group } = piece;
     const own = shard.keys.flatMap((k, n): KeyPart[] =>
       k.batch === batch && k.group === group ? [{ window: k.rows, piece: n, shipment: undefined }] : [],
@@ -220,31 +224,35 @@ function stepsOf(
     const others = shipments.flatMap((s, n): KeyPart[] =>
       s.batch === batch && s.group === group ? [{ window: s.window, shipment: n, piece: undefined }] : [],
     );
-    const sink = hasSink(program);
-    return {
-      piece,
-      steps: stepsOfPiece(traffic.needs, binding.shape, piece, [...own, ...others], whole, sink),
+    const keysOf = ({ window: { lo, hi }, piece: number }: RankStep): StepWork['keys'] => {
+      const held = number === undefined ? undefined : shard.keys[number];
+      const bind = (name: 'k' | 'v', dim: number): TensorBinding =>
+        held
+          ? rowsOfPiece(name, held[name], held.rows, { lo, hi })
+          : { buffer: window[name], dtype: input, shape: [1, group.keyHeads, hi - lo, dim], row: lo };
+      return { k: bind('k', shape.dim), v: bind('v', valueDim) };
     };
+    return stepsOfPiece(traffic.needs, shape, piece, [...own, ...others], whole, sink).map((step) => ({
+      piece,
+      step,
+      keys: keysOf(step),
+    }));
   });
 }
 
 interface Work {
-  readonly prepared: Prepared;
+  readonly device: GPUDevice;
   readonly plan: DistributedPlan;
-  readonly picked: Picked;
-  readonly options: DistributedOptions;
   readonly ranks: Ranks;
   readonly shard: Shard;
   readonly window: Readonly<Record<'k' | 'v', GPUBuffer>>;
   readonly mover: RowMover;
-  readonly steps: readonly PieceSteps[];
+  readonly steps: readonly StepWork[];
+  readonly computer: Computer;
   readonly arrivals: ReturnType<typeof arrivalsOf>;
 }
 
-type Keys = Readonly<Record<'k' | 'v', TensorBinding>>;
-
 interface Repeat {
-  readonly kernels: EncodeStats | undefined;
   readonly messageBytes: number;
   readonly milliseconds: number;
   readonly gpuMilliseconds: number | undefined;
@@ -252,23 +260,12 @@ interface Repeat {
 
 /** Exchanges and computes once. */
 async function once(work: Work): Promise<Repeat> {
-  const { prepared, plan, picked, options, ranks, shard, window, mover, steps, arrivals } = work;
-  const { device } = prepared;
-  const { shape, valueDim } = plan.bound.binding;
-  const types = { input: plan.input, output: plan.computed };
-  const count = steps.reduce((n, s) => n + s.steps.length, 0);
-  const stamps = count === 0 ? undefined : createTimestamps(device, count);
+  const { device, plan, ranks, shard, window, mover, steps, computer, arrivals } = work;
+  const stamps = steps.length === 0 ? undefined : createTimestamps(device, steps.length);
   const timestamps = typeof stamps === 'string' ? undefined : stamps;
-  const computer = createComputer(prepared, plan.bound, picked, types, options, timestamps);
   const arena = new Arena(device);
-  const exchange: Exchange = {
-    device,
-    ranks,
-    mover,
-    arena,
-    rowBytes: plan.shipping.rowBytes,
-    ahead: plan.ahead,
-  };
+  const { rowBytes } = plan.shipping;
+  const exchange: Exchange = { device, ranks, mover, arena, rowBytes, ahead: plan.ahead };
 
   await ranks.barrier();
   const start = performance.now();
@@ -279,37 +276,27 @@ async function once(work: Work): Promise<Repeat> {
   // Whatever is waited for, a message that cannot be sent ends it.
   const failure = new Promise<never>((_, reject) => sends.forEach((s) => s.catch(reject)));
   failure.catch(() => undefined);
+  const { submit, finish } = computer.start(timestamps);
+  const compute = async (shipment: number | undefined): Promise<void> => {
+    for (const [n, { step }] of steps.entries()) if (step.shipment === shipment) await submit(n);
+  };
 
-  const keysOf = ({ window: { lo, hi }, piece }: RankStep, { group }: QueryPiece): Keys => {
-    const own = piece === undefined ? undefined : shard.keys[piece];
-    const bind = (name: 'k' | 'v', dim: number): TensorBinding =>
-      own
-        ? rowsOfPiece(name, own[name], own.rows, { lo, hi })
-        : { buffer: window[name], dtype: plan.input, shape: [1, group.keyHeads, hi - lo, dim], row: lo };
-    return { k: bind('k', shape.dim), v: bind('v', valueDim) };
-  };
-  const submit = async (shipment: number | undefined): Promise<void> => {
-    for (const { piece, steps: own } of steps) {
-      for (const step of own)
-        if (step.shipment === shipment) await computer.submit(piece, step, keysOf(step, piece));
-    }
-  };
-  await Promise.race([failure, submit(undefined)]);
+  await Promise.race([failure, compute(undefined)]);
   let number = 0;
   for (const [n, { shipments }] of arrivals.entries()) {
     for (const shipment of shipments) {
       await Promise.race([failure, inboxes[n].take(shipment, window)]);
-      await Promise.race([failure, submit(number++)]);
+      await Promise.race([failure, compute(number++)]);
     }
   }
   await Promise.all(sends);
-  await computer.finish();
+  await finish();
   const milliseconds = performance.now() - start;
   const times = timestamps ? await timestamps.read() : [];
   timestamps?.release();
   const messageBytes = arena.bytes;
   arena.release();
   const told = times.length > 0 && times.every((t) => t > 0);
-  const gpuMilliseconds = told ? times.reduce((a, b) => a + b, 0) : count === 0 ? 0 : undefined;
-  return { kernels: computer.stats(), messageBytes, milliseconds, gpuMilliseconds };
+  const gpuMilliseconds = told ? times.reduce((a, b) => a + b, 0) : steps.length === 0 ? 0 : undefined;
+  return { messageBytes, milliseconds, gpuMilliseconds };
 }
