@@ -63,14 +63,11 @@ export function runCommand(session: Session): Command {
 }
 
 async function run(session: Session, file: string, options: Options): Promise<number> {
-  if (options.output !== undefined) await checkOutput(options.output, options.outDtype);
-  if (!options.random && options.input === undefined) {
-    throw usageError('there are no tensors to run on', 'give --input FILE, or --random --length N');
-  }
-  if (options.distributed) {
+  if (options.distributed || options.repeats !== undefined) {
     const { distributedRun } = await import('../distributed/command.js');
-    return distributedRun(session, file, options);
+    return distributedRun(session, file, options, () => checkRun(options));
   }
+  await checkRun(options);
   const loaded = await load(session, file);
   const streamed = await streamedRun(session, loaded, options);
   if (streamed !== undefined) return streamed;
@@ -78,6 +75,13 @@ async function run(session: Session, file: string, options: Options): Promise<nu
     return await runWhole(session, loaded, options);
   } catch (error) {
     return streamedAfter(session, loaded, options, error);
+  }
+}
+
+async function checkRun(options: Options): Promise<void> {
+  if (options.output !== undefined) await checkOutput(options.output, options.outDtype);
+  if (!options.random && options.input === undefined) {
+    throw usageError('there are no tensors to run on', 'give --input FILE, or --random --length N');
   }
 }
 

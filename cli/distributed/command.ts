@@ -26,12 +26,14 @@ import { finishShared, openSharedSink } from './sink.js';
 
 /** `mpirun … attnc run --distributed`: this process is one of several ranks. Loaded only there. */
 
+/** @param check of what `attnc run` is given in any case: by the ranks together, so that they have one message */
 export async function distributedRun(
   session: Session,
   file: string,
   options: DistributedRunOptions,
+  check: () => Promise<void>,
 ): Promise<number> {
-  checkDistributedOptions(file, options);
+  if (!options.distributed) checkDistributedOptions(file, options);
   const print = (error: Parameters<typeof statusOf>[0]): void => {
     // Printed at once: the process may end right after it.
     const own = createSession(session.io, options.diagnostics);
@@ -40,7 +42,9 @@ export async function distributedRun(
     session.setFormat('pretty');
   };
   return runRanks(
-    (comm) => {
+    async (comm) => {
+      checkDistributedOptions(file, options);
+      await check();
       if (comm.rank === 0) return runRank(session, comm, file, options);
       // One rank speaks; what is wrong elsewhere is told as an error.
       session.setFormat('pretty');

@@ -20,6 +20,9 @@ export function addDistributedOptions(command: Command): Command {
 
 /** Fails where options do not go together. */
 export function checkDistributedOptions(file: string, options: DistributedRunOptions): void {
+  if (!options.distributed) {
+    throw usageError('--repeats is for runs on several ranks', 'add --distributed, or see attnc bench');
+  }
   if (file === '-') {
     throw usageError('--distributed: mpirun gives standard input to one rank only', 'name a file');
   }

@@ -2,7 +2,7 @@
 
 import { readFileSync, writeFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
-import type { ExecutionContext } from 'ava';
+import test, { type ExecutionContext } from 'ava';
 import { readTensors, writeTensors } from '../../runtime/files/node.js';
 import { compare } from '../../runtime/reference/index.js';
 import { tensor, toFloat32, type Tensor } from '../../runtime/tensor.js';
@@ -147,7 +147,7 @@ mpiTest('fewer rows than ranks, made up: a sum, and a report', async (t) => {
 });
 
 mpiTest('a run twice gives the same bits', async (t) => {
-  const args = ['samples/longnet.attn', '--pattern', 'longnet', '--set', 'w=64,256', '--set', 'r=1,4'];
+  const args = ['samples/sliding.attn', '--pattern', 'sliding', '--set', 'window=70'];
   const more = [
     '--random',
     '--length',
@@ -237,12 +237,37 @@ const BAD: readonly (readonly [
     2,
   ],
   [
+    'a folder that is not there',
+    async () => [1, 2].map(() => ['--random', '--length', '200', '-o', 'nowhere/out.npy']),
+    /^attnc: error\[ATTN5003\]: ranks 0 and 1: nowhere\/out\.npy: there is no such folder\n$/,
+    1,
+  ],
+  [
+    'options that do not go together',
+    async () => [1, 2].map(() => ['--random', '--length', '200', '--stream']),
+    /^attnc: error\[ATTN5004\]: ranks 0 and 1: --stream does not go with --distributed; .*\n$/,
+    2,
+  ],
+  [
     'a pattern with a mistake',
     async () => [1, 2].map(() => ['--random', '--length', '200', '--set', 'nothing=3']),
     /^error\[ATTN\d+\]: .*nothing[^]*$/,
     1,
   ],
 ];
+
+test('--distributed without mpirun says how it is launched; --repeats needs it', async (t) => {
+  const args = ['run', 'samples/sliding.attn', '--random', '--length', '200'];
+  const alone = await attnc([...args, '--distributed']);
+  t.is(alone.status, 1);
+  t.regex(
+    alone.stderr,
+    /^attnc: error\[ATTN4201\]: .*not started by mpirun; start it with mpirun -n 2 attnc …\n$/,
+  );
+  const repeats = await attnc([...args, '--repeats', '3']);
+  t.is(repeats.status, 2);
+  t.regex(repeats.stderr, /--repeats is for runs on several ranks/);
+});
 
 for (const [what, argsFor, told, status] of BAD) {
   mpiTest(`${what}: all ranks end with one message`, async (t) => {
