@@ -29,13 +29,18 @@ export interface Exchange {
 
 const largest = (messages: readonly Message[]): number => messages.reduce((n, m) => Math.max(n, m.bytes), 0);
 
-/** Sends all that another rank needs of this one, in order; what can begin at once has been submitted when it returns. */
-export async function sendShipments(
+/** What one other rank needs of this one. */
+export interface Outbox {
+  /** Sends it, in order; what can begin at once has been submitted when it returns. Once at a time. */
+  send(): Promise<void>;
+}
+
+export function createOutbox(
   exchange: Exchange,
   to: number,
   shipments: readonly Shipment[],
   shard: Shard,
-): Promise<void> {
+): Outbox {
   const { device, ranks, arena, ahead } = exchange;
   const messages = shipments.flatMap((s) => s.messages.map((message) => ({ shipment: s, message })));
   const bytes = largest(messages.map((m) => m.message));
@@ -46,25 +51,29 @@ export async function sendShipments(
     memory: new Uint8Array(bytes),
     free: Promise.resolve(),
   }));
-  let sent: Promise<unknown> = Promise.resolve();
-  for (const [n, { shipment, message }] of messages.entries()) {
-    const slot = slots[n % slots.length];
-    if (n >= slots.length) await slot.free;
-    const pieces = shard.keys.filter((p) => p.batch === shipment.batch && p.group === shipment.group);
-    const problem = pack(exchange, message, pieces, packed, slot.readback);
-    const mapped = untilLost(device, slot.readback.mapAsync(MAP_MODE_READ));
-    // In the order of messages, whichever is mapped first.
-    const sending = Promise.all([mapped, problem, sent]).then(() => {
-      const view = slot.memory.subarray(0, message.bytes);
-      view.set(new Uint8Array(slot.readback.getMappedRange(0, message.bytes)));
-      slot.readback.unmap();
-      return ranks.send(to, TAG, view);
-    });
-    sent = sending;
-    slot.free = sending.then(({ done }) => done);
-    slot.free.catch(() => undefined);
-  }
-  await Promise.all(slots.map((s) => s.free));
+  return {
+    send: async () => {
+      let sent: Promise<unknown> = Promise.resolve();
+      for (const [n, { shipment, message }] of messages.entries()) {
+        const slot = slots[n % slots.length];
+        if (n >= slots.length) await slot.free;
+        const pieces = shard.keys.filter((p) => p.batch === shipment.batch && p.group === shipment.group);
+        const problem = pack(exchange, message, pieces, packed, slot.readback);
+        const mapped = untilLost(device, slot.readback.mapAsync(MAP_MODE_READ));
+        // In the order of messages, whichever is mapped first.
+        const sending = Promise.all([mapped, problem, sent]).then(() => {
+          const view = slot.memory.subarray(0, message.bytes);
+          view.set(new Uint8Array(slot.readback.getMappedRange(0, message.bytes)));
+          slot.readback.unmap();
+          return ranks.send(to, TAG, view);
+        });
+        sent = sending;
+        slot.free = sending.then(({ done }) => done);
+        slot.free.catch(() => undefined);
+      }
+      await Promise.all(slots.map((s) => s.free));
+    },
+  };
 }
 
 function pack(
@@ -100,12 +109,13 @@ const thrown = async (problem: Promise<Error | undefined>): Promise<void> => {
 
 /** What one other rank sends, message by message. */
 export interface Inbox {
+  /** Posts receives, as many as there is room for; the others follow as soon as room is free again. Once at a time. */
+  open(): void;
   /** Puts the next shipment into buffers of k and v; when it resolves, that has been submitted. */
   take(shipment: Shipment, into: Readonly<Record<'k' | 'v', GPUBuffer>>): Promise<void>;
 }
 
-/** Receives are posted at once, as many as there is room for; the others as soon as room is free again. */
-export function openInbox(exchange: Exchange, from: number, shipments: readonly Shipment[]): Inbox {
+export function createInbox(exchange: Exchange, from: number, shipments: readonly Shipment[]): Inbox {
   const { device, ranks, arena, ahead } = exchange;
   const messages = shipments.flatMap((s) => s.messages);
   const bytes = largest(messages);
@@ -118,9 +128,13 @@ export function openInbox(exchange: Exchange, from: number, shipments: readonly 
     done.catch(() => undefined);
     return done;
   };
-  const pending = slots.map((_, n) => receive(n));
+  let pending: Promise<void>[] = [];
   let next = 0;
   return {
+    open: () => {
+      next = 0;
+      pending = slots.map((_, n) => receive(n));
+    },
     take: async (shipment, into) => {
       for (const message of shipment.messages) {
         const n = next++;

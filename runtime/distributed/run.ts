@@ -15,8 +15,8 @@ import { createTimestamps } from '../timing/timestamps.js';
 import { isConst } from '../../compiler/ir/build.js';
 import { createComputer, hasSink, partOf, type Computer, type StepWork } from './compute.js';
 import { deliver } from './deliver.js';
-import { openInbox, sendShipments, type Exchange } from './exchange.js';
-import { createRowMover, type RowMover } from './move-rows.js';
+import { createInbox, createOutbox, type Inbox, type Outbox } from './exchange.js';
+import { createRowMover } from './move-rows.js';
 import {
   arrivalsOf,
   departuresOf,
@@ -132,7 +132,7 @@ async function runRank(
   const { bound, traffic, layout, input, output, computed, hostBytes } = plan;
   const { shape, valueDim } = bound.binding;
   const { rank } = ranks;
-  const arrivals = arrivalsOf(plan, rank);
+  const [arrivals, departures] = [arrivalsOf(plan, rank), departuresOf(plan, rank)];
   const shipments = arrivals.flatMap((a) => a.shipments);
   const { result: made, problem } = scoped(device, `the shard of rank ${rank}`, () => {
     const rows = [queryRowsOf(traffic, rank), keyRowsOf(traffic, rank)] as const;
@@ -171,8 +171,19 @@ async function runRank(
   const types = { input, output: computed };
   const steps = stepsOf(plan, picked, shard, shipments, window);
   const computer = await createComputer(prepared, bound, picked, types, options, steps, arena);
+  const messages = new Arena(device);
+  const { result: boxes, problem: noRoom } = scoped(device, 'messages to other ranks', () => {
+    const { shipping, ahead } = plan;
+    const exchange = { device, ranks, mover, arena: messages, rowBytes: shipping.rowBytes, ahead };
+    return {
+      inboxes: arrivals.map((a) => ({ ...a, inbox: createInbox(exchange, a.from, a.shipments) })),
+      outboxes: departures.map((d) => createOutbox(exchange, d.to, d.shipments, shard)),
+    };
+  });
+  const unable = await noRoom;
+  if (unable) throw unable;
   const prepareMilliseconds = performance.now() - preparing;
-  const work: Work = { device, plan, ranks, shard, window, mover, steps, computer, arrivals };
+  const work: Work = { device, ranks, window, steps, computer, ...boxes };
   const repeats: Repeat[] = [];
   for (let n = 0; n < (options.repeats ?? 1); n++) repeats.push(await once(work));
 
@@ -180,14 +191,15 @@ async function runRank(
   const { queries } = shape;
   const delivery = { output, computed, valueDim, queries, hostBytes };
   const bands = await deliver(device, program, shard.queries, sink, delivery);
-  const [{ messageBytes }] = repeats;
+  const messageBytes = messages.bytes;
+  messages.release();
   const gpu = repeats.flatMap((r) => r.gpuMilliseconds ?? []);
   const bytesOf = (all: readonly { readonly shipments: readonly Shipment[] }[]): number =>
     all.reduce((n, a) => n + a.shipments.reduce((m, s) => m + bytesOfShipment(s), 0), 0);
   const stats: RankStats = {
     rank,
     kernels: computer.stats,
-    sentBytes: bytesOf(departuresOf(plan, rank)),
+    sentBytes: bytesOf(departures),
     receivedBytes: bytesOf(arrivals),
     deviceBytes: arena.bytes,
     messageBytes,
@@ -242,37 +254,27 @@ function stepsOf(
 
 interface Work {
   readonly device: GPUDevice;
-  readonly plan: DistributedPlan;
   readonly ranks: Ranks;
-  readonly shard: Shard;
   readonly window: Readonly<Record<'k' | 'v', GPUBuffer>>;
-  readonly mover: RowMover;
   readonly steps: readonly StepWork[];
   readonly computer: Computer;
-  readonly arrivals: ReturnType<typeof arrivalsOf>;
+  readonly inboxes: readonly { readonly shipments: readonly Shipment[]; readonly inbox: Inbox }[];
+  readonly outboxes: readonly Outbox[];
 }
 
 interface Repeat {
-  readonly messageBytes: number;
   readonly milliseconds: number;
   readonly gpuMilliseconds: number | undefined;
 }
 
 /** Exchanges and computes once. */
-async function once(work: Work): Promise<Repeat> {
-  const { device, plan, ranks, shard, window, mover, steps, computer, arrivals } = work;
+async function once({ device, ranks, window, steps, computer, inboxes, outboxes }: Work): Promise<Repeat> {
   const stamps = steps.length === 0 ? undefined : createTimestamps(device, steps.length);
   const timestamps = typeof stamps === 'string' ? undefined : stamps;
-  const arena = new Arena(device);
-  const { rowBytes } = plan.shipping;
-  const exchange: Exchange = { device, ranks, mover, arena, rowBytes, ahead: plan.ahead };
-
   await ranks.barrier();
   const start = performance.now();
-  const inboxes = arrivals.map(({ from, shipments }) => openInbox(exchange, from, shipments));
-  const sends = departuresOf(plan, ranks.rank).map(({ to, shipments }) =>
-    sendShipments(exchange, to, shipments, shard),
-  );
+  for (const { inbox } of inboxes) inbox.open();
+  const sends = outboxes.map((outbox) => outbox.send());
   // Whatever is waited for, a message that cannot be sent ends it.
   const failure = new Promise<never>((_, reject) => sends.forEach((s) => s.catch(reject)));
   failure.catch(() => undefined);
@@ -283,9 +285,9 @@ async function once(work: Work): Promise<Repeat> {
 
   await Promise.race([failure, compute(undefined)]);
   let number = 0;
-  for (const [n, { shipments }] of arrivals.entries()) {
+  for (const { shipments, inbox } of inboxes) {
     for (const shipment of shipments) {
-      await Promise.race([failure, inboxes[n].take(shipment, window)]);
+      await Promise.race([failure, inbox.take(shipment, window)]);
       await Promise.race([failure, compute(number++)]);
     }
   }
@@ -294,9 +296,7 @@ async function once(work: Work): Promise<Repeat> {
   const milliseconds = performance.now() - start;
   const times = timestamps ? await timestamps.read() : [];
   timestamps?.release();
-  const messageBytes = arena.bytes;
-  arena.release();
   const told = times.length > 0 && times.every((t) => t > 0);
   const gpuMilliseconds = told ? times.reduce((a, b) => a + b, 0) : steps.length === 0 ? 0 : undefined;
-  return { messageBytes, milliseconds, gpuMilliseconds };
+  return { milliseconds, gpuMilliseconds };
 }
