@@ -8,6 +8,7 @@ import { keyNeeds } from '../../compiler/ir/needs.js';
 import { lowerSample } from '../differential/problems.js';
 import { randomNumbers } from '../sample-tables.js';
 import { keysOf } from './check-needs.js';
+import { checkSimplify } from './check-simplify.js';
 
 const run = (lo: number, hi: number, step = 1): KeyRun => ({ lo, hi, step });
 
@@ -194,4 +195,8 @@ test('rows by shard: of a window only the halo, of LongNet the sparse rows of wi
       [3, 500],
     ],
   );
+});
+
+test('simpler expressions have the same values', (t) => {
+  t.notThrows(() => checkSimplify(20_000));
 });
