@@ -76,8 +76,8 @@ const MUTANTS: readonly Mutant[] = [
   },
   {
     file: 'compiler/ir/space.js',
-    from: 'size: ceilDiv(sub(QUERIES, CLASS), step)',
-    to: 'size: div(sub(QUERIES, CLASS), step)',
+    from: 'size: ceilDiv(sub(ROWS, CLASS), step)',
+    to: 'size: div(sub(ROWS, CLASS), step)',
   },
   {
     file: 'compiler/ir/space.js',
