@@ -37,6 +37,12 @@ const seconds = (): number => (performance.now() - begun) / 1000;
 const say = (line: string): void =>
   void process.stderr.write(`[${seconds().toFixed(0).padStart(4)} s] ${line}\n`);
 
+function positive(option: string, text: string): number {
+  const n = Number(text);
+  if (n > 0 && Number.isFinite(n)) return n;
+  throw new Error(`${option} ${text}: it takes a number past 0`);
+}
+
 async function main(): Promise<number> {
   const { values } = parseArgs({
     options: {
@@ -59,9 +65,9 @@ async function main(): Promise<number> {
   }
   const parts = values.parts.split(',');
   const subjects = SUBJECTS.filter((s) => values.subjects.split(',').includes(s.id));
-  const scale = Number(values.scale);
-  const bindingBytes = values.binding === undefined ? undefined : Number(values.binding);
-  const deviceBytes = Number(values.memory);
+  const scale = positive('--scale', values.scale);
+  const bindingBytes = values.binding === undefined ? undefined : positive('--binding', values.binding);
+  const deviceBytes = positive('--memory', values.memory);
   const tokens = (n: number): number => Math.max(1, Math.round(n / scale));
   const failures: { what: string; why: string }[] = [];
   /** A part that fails doesn't keep the others from being measured. */
@@ -94,16 +100,12 @@ async function main(): Promise<number> {
   const files: Of<FilesResult>[] = [];
   try {
     for (const s of parts.includes('resident') ? subjects : []) {
-      const options = {
-        bindingBytes,
-        warmUp: scale === 1 ? 300 : 0,
-        patience: scale === 1 ? 600 : 1,
-        rows: ROWS.resident,
-      };
+      const tried = scale === 1 ? { warmUp: 300 } : { warmUp: 0, runs: 1 };
+      const options = { bindingBytes, ...tried, rows: ROWS.resident };
       const pair = await attempt(`${s.id}, resident`, async () => ({
         ...named(s),
         short: await runResident(device, s, tokens(SHORT), options),
-        long: await runResident(device, s, tokens(LONG), { ...options, patience: scale === 1 ? 3000 : 1 }),
+        long: await runResident(device, s, tokens(LONG), { ...options, runs: scale === 1 ? 5 : 1 }),
       }));
       resident.push(...pair);
     }
@@ -136,4 +138,9 @@ async function main(): Promise<number> {
   }
 }
 
-process.exitCode = await main();
+try {
+  process.exitCode = await main();
+} catch (error) {
+  process.stderr.write(`${oneLine(error)}\n`);
+  process.exitCode = 2;
+}

@@ -30,7 +30,7 @@ export interface ResidentResult {
 export interface ResidentOptions {
   readonly bindingBytes: number | undefined;
   readonly warmUp: number;
-  readonly patience: number;
+  readonly runs?: number;
   readonly rows: number;
 }
 
