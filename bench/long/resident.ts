@@ -1,13 +1,12 @@
 import { Arena } from '../../runtime/arena.js';
-import type { TensorBinding } from '../../runtime/bindings.js';
+import type { TensorPieces } from '../../runtime/bindings.js';
 import { encodeSteps, planEncode, type Encoded, type EncodeStats } from '../../runtime/encode.js';
-import { USAGE } from '../../runtime/gpu-flags.js';
 import { choose, compileKernels } from '../../runtime/prepare.js';
 import { compare, rowReference, type RowIndex } from '../../runtime/reference/index.js';
 import { randomRows } from '../../runtime/stream/random-rows.js';
 import { record, timeRuns, type Spread } from '../../runtime/timing/index.js';
 import { bytesPerElement } from '../../runtime/tensor.js';
-import { readRows } from '../../cli/bench/buffers.js';
+import { fillTensor, fittingPiece, makeTensor, readTensor } from './tensors.js';
 import { compileSubject, DIM, DTYPE, SEED, type Subject } from './subjects.js';
 
 /** A run whose tensors all lie on the device, past one binding where they are that long. */
@@ -18,6 +17,8 @@ export interface ResidentResult {
   readonly time: Spread;
   readonly clock: string;
   readonly tensorBytes: number;
+  /** Buffers that each of them lies in. */
+  readonly pieces: number;
   /** Besides q, k, v and out. */
   readonly otherBytes: number;
   /** Relative error of sampled rows against float64, and how many. */
@@ -46,19 +47,10 @@ export async function runResident(
   const arena = new Arena(device);
   try {
     const sources = (['q', 'k', 'v'] as const).map((name) => randomRows(name, DTYPE, shape, SEED));
-    const made = sources.map((source, n): TensorBinding => {
-      const buffer = arena.create('qkv'[n], bytes, USAGE.storage | USAGE.copySrc);
-      return { buffer, dtype: source.dtype, shape };
-    });
-    for (const [n, source] of sources.entries()) {
-      await source.fill?.(device, made[n].buffer, 0, 0, 0, 0, tokens);
-    }
-    const [q, k, v] = made;
-    const out: TensorBinding = {
-      buffer: arena.create('out', bytes, USAGE.storage | USAGE.copySrc),
-      dtype: DTYPE,
-      shape,
-    };
+    const most = await fittingPiece(device, bytes);
+    const make = (name: string): Promise<TensorPieces> => makeTensor(device, arena, name, tokens, most);
+    const [q, k, v, out] = [await make('q'), await make('k'), await make('v'), await make('out')];
+    for (const [n, tensor] of [q, k, v].entries()) await fillTensor(device, sources[n], tensor);
     const prepared = choose(device, program);
     const how = { bindingBytes: options.bindingBytes };
     const { steps, picked } = planEncode(prepared, { q, k, v, out }, how, arena);
@@ -68,10 +60,10 @@ export async function runResident(
     const recording = record((pass) => (encoded = encodeSteps(pass, prepared, steps, picked, how, own)));
     const timing = await timeRuns(device, [recording], options);
     const places = spread(tokens, options.rows);
-    const got = await readRows(device, { q, k, v, out, lse: undefined }, places);
+    const got = await readTensor(device, own, out, places);
     const [rq, rk, rv] = sources;
     const expected = await rowReference(program.pattern, { q: rq, k: rk, v: rv }, places);
-    const report = compare({ out: got.out }, expected, { input: DTYPE, output: DTYPE });
+    const report = compare({ out: got }, expected, { input: DTYPE, output: DTYPE });
     const { planMilliseconds: _, ...stats } = encoded?.stats as EncodeStats;
     encoded?.release();
     return {
@@ -79,6 +71,7 @@ export async function runResident(
       time: timing.time,
       clock: timing.clock,
       tensorBytes: 4 * bytes,
+      pieces: q.pieces.length,
       // The lse of a band lies in the first arena, beside the tensors.
       otherBytes: stats.temporaryBytes + arena.bytes - 4 * bytes,
       error: report.whole.error,
