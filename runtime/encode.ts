@@ -15,8 +15,7 @@ import {
   type Step,
 } from './launches.js';
 import { neededKeys } from './parts/needed.js';
-import type { FindKeys } from './parts/bands.js';
-import { lentShapes, stepsOf, type RunStep } from './parts/steps.js';
+import { firstPieces, lentShapes, stepsOf, type RunStep } from './parts/steps.js';
 import { lentShape } from './parts/views.js';
 import { checkShape } from './place.js';
 import { pipelineOf, type Prepared } from './prepare.js';
@@ -67,31 +66,30 @@ export function encode(
   bindings: LongBindings,
   options: ChooseOptions = {},
 ): Encoded {
-  const bound = bind(prepared.program, lentShapes(bindings), bindings);
   const arena = new Arena(prepared.device);
   try {
-    const { shape } = bound.binding;
-    checkShape(
-      'out',
-      [shape.batch, shape.heads, bound.binding.queries, bound.binding.valueDim],
-      lentShape('out', bindings.out),
-    );
-    const needed = (): FindKeys => neededKeys(bound);
-    const steps = stepsOf(prepared.device, bound, bindings, arena, options, needed);
-    const first = steps[0];
-    const storage = { ...storageOf(first.bindings), tensors: first.bindings };
-    return encodeSteps(
-      target,
-      prepared,
-      steps,
-      pickVariant(prepared, first.bound, storage, options),
-      options,
-      arena,
-    );
+    const { steps, picked } = planEncode(prepared, bindings, options, arena);
+    return encodeSteps(target, prepared, steps, picked, options, arena);
   } catch (error) {
     arena.release();
     throw error;
   }
+}
+
+/** What `encode` records: its steps, and the variant whose kernels they run. `arena` owns what is made for them. */
+export function planEncode(
+  prepared: Prepared,
+  bindings: LongBindings,
+  options: ChooseOptions,
+  arena: Arena,
+): { readonly steps: readonly RunStep[]; readonly picked: Picked } {
+  const bound = bind(prepared.program, lentShapes(bindings), bindings);
+  const { shape, queries, valueDim } = bound.binding;
+  const types = storageOf(firstPieces(bindings));
+  checkShape('out', [shape.batch, shape.heads, queries, valueDim], lentShape('out', bindings.out));
+  const steps = stepsOf(prepared.device, bound, bindings, arena, options, () => neededKeys(bound));
+  const [{ bound: part, bindings: tensors }] = steps;
+  return { steps, picked: pickVariant(prepared, part, { ...types, tensors }, options) };
 }
 
 /** What was picked, planned. */

@@ -143,7 +143,8 @@ function memory(layout: MatrixLayout, places: boolean): string {
     const VALUES_AT = ${layout.valuesAt}u;
     var<workgroup> staged: array<vec4<u32>, ${layout.staged}>;
     // Each subgroup's own: scores (f32), then their weights (f16); results (f32) while they are rescaled or stored.
-    var<workgroup> scratch: array<vec4<u32>, ${layout.subgroups * layout.scratch}>;
+    // (One inside the other: matrices then lie at offsets that are known to be inside, so that nothing is checked.)
+    var<workgroup> scratch: array<array<vec4<u32>, ${layout.scratch}>, ${layout.subgroups}>;
     // Positions of the keys; -1 where there is none.
     var<workgroup> key_positions: array<i32, ${layout.keys}>;
     ${places ? `// Their grid coordinates.\nvar<workgroup> key_places: array<vec4<i32>, ${layout.keys}>;` : ''}
@@ -204,10 +205,10 @@ function emitMain(
       }
       let at = find_place(number);
       ${hasTile}
-      // This subgroup's rows start at first_row and its scratch space at own; the lane shares row y with others, as x.
+      // This subgroup's rows start at first_row and its scratch space is own; the lane shares row y with others, as x.
       let subgroup = subgroupBroadcastFirst(thread / ${lanes}u);
       let first_row = subgroup * ${blocks * m}u;
-      let own = subgroup * ${layout.scratch}u;
+      let own = &scratch[subgroup];
       let y = lane % ${m}u;
       let x = lane / ${m}u;
       ${each((b) => `let i_${b} = query_position(at, i32(at.tile), i32(first_row + ${b * m}u + y));`)}
@@ -261,7 +262,9 @@ function chunks(shader: Shader, layout: MatrixLayout, body: readonly string[]): 
   const start = wgsl`
     let keys_at = first_key * ${keyStride}u;
     let values_at = VALUES_AT + first_key * ${valueStride}u;`;
-  if (keys === chunk) return ['let first_key = 0u;', start, ...body].join('\n');
+  // Constants, so that the places of matrices are known to be inside.
+  if (keys === chunk)
+    return ['const first_key = 0u;', start.replaceAll('let ', 'const '), ...body].join('\n');
   const bound = shader.uniform('staged_keys', 'u32', { kind: 'bits', value: keys });
   return wgsl`
     for (var first_key = 0u; first_key < ${bound}; first_key += ${chunk}u) {

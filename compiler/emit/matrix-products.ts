@@ -40,7 +40,7 @@ export function addValues(layout: MatrixLayout): string {
 /** Statements that load a block's weights as matrices. */
 export function loadWeights(layout: MatrixLayout, b: number): readonly string[] {
   return lines(layout.keySteps, (s) => {
-    const at = `own + ${(s * layout.k) / 8}u`;
-    return `let weight_${b}_${s} = subgroupMatrixLoad<${leftType(layout)}, row_major>(&scratch, ${at}, ${layout.weightStride}u);`;
+    const at = `${(s * layout.k) / 8}u`;
+    return `let weight_${b}_${s} = subgroupMatrixLoad<${leftType(layout)}, row_major>(own, ${at}, ${layout.weightStride}u);`;
   });
 }

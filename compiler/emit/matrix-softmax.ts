@@ -24,16 +24,16 @@ export function updateSoftmax(layout: MatrixLayout, b: number, hasScore: boolean
   const finish = wgsl`
     for (var q = 0u; q < ${quads}u; q++) {
       let column = 2u * (${sharers > 1 ? `${sharers}u * ` : ''}(q >> 1u) + x) + (q & 1u);
-      let place = own + y * ${scoreStride}u + column;
-      let dots = bitcast<vec4<f32>>(scratch[place]);
+      let place = y * ${scoreStride}u + column;
+      let dots = bitcast<vec4<f32>>((*own)[place]);
       let scores = finish_scores(at, segment, i_${b}, dots, first_key + 4u * column, is_partial, careful, &poisoned_${b}${places ? `, i_place_${b}` : ''});
-      scratch[place] = bitcast<vec4<u32>>(scores);
+      (*own)[place] = bitcast<vec4<u32>>(scores);
     }`;
   const tops = each((q) => `s_${q}`).reduce((a, c) => `max(${a}, ${c})`);
   const half = (q: number): string => `pack2x16float(s_${q}.xy), pack2x16float(s_${q}.zw)`;
   return wgsl`
     // Block ${b}: scores to weights.
-    ${lines(keyColumns, (c) => `subgroupMatrixStore<row_major>(&scratch, own + ${(c * n) / 4}u, score_${b}_${c}, ${scoreStride}u);`)}
+    ${lines(keyColumns, (c) => `subgroupMatrixStore<row_major>(own, ${(c * n) / 4}u, score_${b}_${c}, ${scoreStride}u);`)}
     ${sync}
     ${
       hasScore
@@ -44,8 +44,8 @@ export function updateSoftmax(layout: MatrixLayout, b: number, hasScore: boolean
           }`
     }
     {
-      let line = own + y * ${scoreStride}u + 2u * x;
-      ${each((q) => `var s_${q} = bitcast<vec4<f32>>(scratch[line + ${quadAt(layout, q)}u]);`)}
+      let line = y * ${scoreStride}u + 2u * x;
+      ${each((q) => `var s_${q} = bitcast<vec4<f32>>((*own)[line + ${quadAt(layout, q)}u]);`)}
       let tops = ${tops};
       var top = TO_LOG2 * max(max(tops.x, tops.y), max(tops.z, tops.w));
       ${overSharers(layout, (other) => `top = max(top, subgroupShuffleXor(top, ${other}));`)}
@@ -55,8 +55,8 @@ export function updateSoftmax(layout: MatrixLayout, b: number, hasScore: boolean
       ${each((q) => `s_${q} = exp2(s_${q} * TO_LOG2 - reference_${b});`)}
       let sums = ${each((q) => `s_${q}`).join(' + ')};
       total_${b} += (sums.x + sums.y) + (sums.z + sums.w);
-      let weights = own + y * ${weightStride}u + x;
-      ${lines(pairs, (p) => `scratch[weights + ${sharers * p}u] = vec4<u32>(${half(2 * p)}, ${half(2 * p + 1)});`)}
+      let weights = y * ${weightStride}u + x;
+      ${lines(pairs, (p) => `(*own)[weights + ${sharers * p}u] = vec4<u32>(${half(2 * p)}, ${half(2 * p + 1)});`)}
     }
     ${sync}
     ${loadWeights(layout, b)}
@@ -72,17 +72,17 @@ function rescale(layout: MatrixLayout, b: number): string {
   const moveResults = lines(Math.ceil(valueColumns / perPart), (part) => {
     const count = Math.min(perPart, valueColumns - part * perPart);
     const used = Math.min(quads, Math.ceil((count * n) / 4 / sharers));
-    const place = (c: number): string => `own + ${(c * n) / 4}u`;
+    const place = (c: number): string => `${(c * n) / 4}u`;
     const result = (c: number): string => `result_${b}_${part * perPart + c}`;
     return wgsl`
-      ${lines(count, (c) => `subgroupMatrixStore<row_major>(&scratch, ${place(c)}, ${result(c)}, ${scoreStride}u);`)}
+      ${lines(count, (c) => `subgroupMatrixStore<row_major>(own, ${place(c)}, ${result(c)}, ${scoreStride}u);`)}
       ${sync}
       for (var q = 0u; q < ${used}u; q++) {
-        let place = own + y * ${scoreStride}u + x + ${sharers}u * q;
-        scratch[place] = bitcast<vec4<u32>>(bitcast<vec4<f32>>(scratch[place]) * shrink);
+        let place = y * ${scoreStride}u + x + ${sharers}u * q;
+        (*own)[place] = bitcast<vec4<u32>>(bitcast<vec4<f32>>((*own)[place]) * shrink);
       }
       ${sync}
-      ${lines(count, (c) => `${result(c)} = subgroupMatrixLoad<${resultType(layout)}, row_major>(&scratch, ${place(c)}, ${scoreStride}u);`)}
+      ${lines(count, (c) => `${result(c)} = subgroupMatrixLoad<${resultType(layout)}, row_major>(own, ${place(c)}, ${scoreStride}u);`)}
       ${sync}`;
   });
   const body = wgsl`

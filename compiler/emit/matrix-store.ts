@@ -19,9 +19,9 @@ function readResults(layout: MatrixLayout, b: number): string {
       const matrices = Array.from({ length: Math.min(perPart, valueColumns - part * perPart) }, (_, c) => c);
       const mine = Array.from({ length: Math.min(perLane, columns - part * perLane) }, (_, c) => c);
       return wgsl`
-        ${matrices.map((c) => `subgroupMatrixStore<row_major>(&scratch, own + ${(c * n) / 4}u, result_${b}_${part * perPart + c}, ${scoreStride}u);`)}
+        ${matrices.map((c) => `subgroupMatrixStore<row_major>(own, ${(c * n) / 4}u, result_${b}_${part * perPart + c}, ${scoreStride}u);`)}
         ${sync}
-        ${mine.map((c) => `let sum_${b}_${part * perLane + c} = bitcast<vec4<f32>>(scratch[own + y * ${scoreStride}u + x + ${sharers * c}u]);`)}
+        ${mine.map((c) => `let sum_${b}_${part * perLane + c} = bitcast<vec4<f32>>((*own)[y * ${scoreStride}u + x + ${sharers * c}u]);`)}
         ${sync}`;
     })}
     var bits_${b} = bitcast<u32>(total_${b}) & INFINITY_BITS;

@@ -4,6 +4,7 @@ import { emitMatrixKernel, MATRIX_DIRECTIVES } from './matrix-kernel.js';
 import { matrixBytes, matrixLayout, type MatrixTiling, type MatrixUnit } from './matrix-layout.js';
 import { emitMergeKernel } from './merge-kernel.js';
 import type { Shader } from './shader.js';
+import { subgroupGather } from './subgroup-variant.js';
 import { addsSink, mergesInto, type Target } from './target.js';
 
 /** The `matrix` family: of a schedule, one variant for each configuration of matrices and each tiling. */
@@ -76,6 +77,9 @@ function emitMatrixVariant(
     const pass = kernel.pass === undefined ? undefined : schedule.passes[kernel.pass];
     const { subgroups } = kernel;
     if (subgroups && (lanes < subgroups.least || lanes >= subgroups.below)) return [];
+    // Subgroups are there wherever matrices are.
+    if (kernel.role === 'gather' && pass?.kind === 'gather')
+      return [subgroupGather(kernel, pass, schedule, target)];
     if (pass?.kind !== 'tiles') return [kernel];
     const merge = mergesInto(target, schedule, pass);
     const common = { name: kernel.name, merge, sink: addsSink(target, schedule) };

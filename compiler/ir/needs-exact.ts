@@ -120,9 +120,13 @@ function familyKeys(
   collect: (run: KeyRun) => void,
   state: SearchState,
 ): void {
-  let drawn = 0;
-  const seen = Number.isFinite(family.members) && family.fixed ? new Uint8Array(family.members) : undefined;
+  if (family.certain && Number.isFinite(family.members)) {
+    state.steps += certainKeys(family, first, last, keys, collect);
+    return;
+  }
+  const seen = Number.isFinite(family.members) && family.fixed ? bitsFor(family.members) : undefined;
   const emit = (r: Region): void => runsOfRegion(need.keys, r, collect);
+  let drawn = 0;
   family.each(first, last, (member, row, from, to) => {
     state.steps++;
     state.budget += STEPS_FOR_A_MEMBER;
@@ -133,13 +137,12 @@ function familyKeys(
       collect({ lo: Math.max(all.lo, keys.lo), hi: Math.min(all.hi, keys.hi - 1), step: 1 });
       return true;
     }
-    if (seen?.[member] === 1 || from > to) return false;
+    if (seen?.has(member) || from > to) return false;
     const found = family.keysOf(member, member, from, to);
     const [lo, hi] = [Math.max(found.lo, keys.lo), Math.min(found.hi, keys.hi - 1)];
     if (lo > hi) return false;
     if (family.certain) {
       collect({ lo, hi, step: 1 });
-      if (seen) seen[member] = 1;
       return false;
     }
     // A member is drawn for these queries and no others.
@@ -147,7 +150,59 @@ function familyKeys(
     need.search.set('member', member);
     need.search.set('row', row);
     const left = need.search.find({ lo: [from], hi: [to] }, { lo: [lo], hi: [hi] }, emit, state);
-    if (seen && left.length === 0) seen[member] = 1;
+    if (left.length === 0) seen?.add(member);
     return false;
   });
+}
+
+/** The keys of members that are theirs for certain, in order; returns the number of members looked at. */
+function certainKeys(
+  family: Family,
+  first: number,
+  last: number,
+  keys: KeyInterval,
+  collect: (run: KeyRun) => void,
+): number {
+  const seen = bitsFor(family.members);
+  let steps = 0;
+  family.each(first, last, (member) => {
+    steps++;
+    seen.add(member);
+    return false;
+  });
+  let [lo, hi] = [0, -1];
+  const flush = (): void => collect({ lo, hi: Math.min(hi, keys.hi - 1), step: 1 });
+  seen.each((member) => {
+    const own = family.keysOf(member, member, first, last);
+    if (own.lo > hi + 1) {
+      if (lo <= hi) flush();
+      lo = own.lo;
+    }
+    hi = own.hi;
+  });
+  if (lo <= hi) flush();
+  return steps;
+}
+
+/** A set of whole numbers below `count`. */
+function bitsFor(count: number): {
+  has(n: number): boolean;
+  add(n: number): void;
+  /** In ascending order. */
+  each(visit: (n: number) => void): void;
+} {
+  const words = new Uint32Array(Math.ceil(count / 32));
+  return {
+    has: (n) => ((words[n >>> 5] >>> (n & 31)) & 1) === 1,
+    add: (n) => {
+      words[n >>> 5] |= 1 << (n & 31);
+    },
+    each: (visit) => {
+      for (let w = 0; w < words.length; w++) {
+        for (let rest = words[w]; rest !== 0; rest &= rest - 1) {
+          visit(32 * w + 31 - Math.clz32(rest & -rest));
+        }
+      }
+    },
+  };
 }

@@ -99,7 +99,8 @@ function graphRows(
   };
   const [found] = boundsOf(eq(a, ROW), 'i', cover);
   const bounded = found.kind === 'interval' && !isInfinite(found.lo) && !isInfinite(found.hi);
-  const queriesOf = bounded ? tapeAt([found.lo, found.hi], place) : undefined;
+  const own = a.op === 'var';
+  const queriesOf = bounded && !own ? tapeAt([found.lo, found.hi], place) : undefined;
   return {
     rest: [...others, eq(a, ROW), eq(b, MEMBER)],
     certain: others.length === 0 && isBlock(a, 'i') && isBlock(b, 'j'),
@@ -112,7 +113,7 @@ function graphRows(
       for (let row = lo; row <= hi; row++) {
         const end = graph.rowPtr[start + row + 1];
         if (graph.rowPtr[start + row] === end) continue;
-        let [from, to] = [first, last];
+        let [from, to] = own ? [row, row] : [first, last];
         if (queriesOf) {
           queriesOf.set('row', row);
           queriesOf.run(inputs);

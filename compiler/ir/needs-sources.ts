@@ -35,8 +35,10 @@ export function needsBySource(
 ): NeedsBySource {
   const shared = shape.heads / shape.keyHeads;
   const first = keyHead * shared;
-  const heads = needs.byHead ? Array.from({ length: shared }, (_, n) => first + n) : [first];
-  const found = heads.map((head) =>
+  const classes = new Map(
+    Array.from({ length: shared }, (_, n) => [needs.classOf(batch, first + n), first + n]),
+  );
+  const found = [...classes.values()].map((head) =>
     needs.exact(batch, head, queryLo, queryHi, cuts[0], cuts[cuts.length - 1]),
   );
   const runs = found.length === 1 ? found[0].runs : unionOfRuns(found.flatMap((f) => f.runs));

@@ -1,11 +1,13 @@
+import { all } from './build.js';
 import type { Pattern } from './edges.js';
+import { same } from './expr.js';
 import type { BoundInputs } from './inputs.js';
 import { joinIntervals, type KeyInterval, type KeyRun } from './key-runs.js';
 import { compileNeeds, type CompiledNeed } from './needs-compile.js';
 import { exactKeys } from './needs-exact.js';
 import { coarseKeys } from './needs-intervals.js';
 import type { SearchState } from './needs-search.js';
-import { edgesMention, termsAt } from './needs-terms.js';
+import { edgesMention, termsAt, type NeedTerm, type Place } from './needs-terms.js';
 import { baseOf, type BoundShape } from './shape.js';
 
 /**
@@ -26,9 +28,8 @@ export interface NeededKeys {
 }
 
 export interface KeyNeeds {
-  /** False where every head (batch) needs the same keys. */
-  readonly byHead: boolean;
-  readonly byBatch: boolean;
+  /** Heads (and batches) of one class need the same keys: for each number, ask once. */
+  classOf(batch: number, head: number): number;
   /**
    * The keys among keyLo … keyHi − 1 that at least one query at position queryLo … queryHi − 1 attends to
    * (multiplicity > 0). The same arguments give the same answer, on every machine.
@@ -62,8 +63,16 @@ export interface NeedOptions {
 
 const BUDGET = 2_000_000;
 
-/** Heads and batches whose searches are kept. */
-const MOST_PLACES = 64;
+/** Classes whose searches are kept ready. */
+const MOST_COMPILED = 64;
+
+/** Heads and batches with the same conditions and lengths. */
+interface NeedClass {
+  readonly place: Place;
+  readonly terms: readonly NeedTerm[];
+  readonly queries: number;
+  readonly keys: number;
+}
 
 export function keyNeeds(
   pattern: Pattern,
@@ -71,17 +80,35 @@ export function keyNeeds(
   inputs: BoundInputs,
   options: NeedOptions = {},
 ): KeyNeeds {
-  const byBatch = edgesMention(pattern, 'batch') || differ(shape.queries) || differ(shape.keys);
-  const byHead = edgesMention(pattern, 'head');
-  const places = new Map<string, readonly CompiledNeed[]>();
-  const needsAt = (batch: number, head: number): readonly CompiledNeed[] => {
-    const place = { shape, inputs, batch: byBatch ? batch : 0, head: byHead ? head : 0 };
-    const name = `${place.batch}:${place.head}`;
-    const known = places.get(name);
+  const mentionsBatch = edgesMention(pattern, 'batch');
+  const mentionsHead = edgesMention(pattern, 'head');
+  const classes: NeedClass[] = [];
+  const numbers = new Map<string, number>();
+  const classOf = (batch: number, head: number): number => {
+    const [queries, keys] = [shape.queries[batch], shape.keys[batch]];
+    const name = [mentionsBatch ? batch : 0, mentionsHead ? head : 0, queries, keys].join();
+    const known = numbers.get(name);
+    if (known !== undefined) return known;
+    const place = { shape, inputs, batch, head };
+    const terms = termsAt(pattern, place);
+    // Offsets that come again after some heads, say, leave the same conditions.
+    const equal = (c: NeedClass): boolean =>
+      c.queries === queries &&
+      c.keys === keys &&
+      c.terms.length === terms.length &&
+      c.terms.every((t, n) => same(all(t), all(terms[n])));
+    let number = classes.findIndex(equal);
+    if (number < 0) number = classes.push({ place, terms, queries, keys }) - 1;
+    numbers.set(name, number);
+    return number;
+  };
+  const compiled = new Map<number, readonly CompiledNeed[]>();
+  const needsOf = (number: number): readonly CompiledNeed[] => {
+    const known = compiled.get(number);
     if (known) return known;
-    if (places.size >= MOST_PLACES) places.clear();
-    const made = compileNeeds(termsAt(pattern, place), place);
-    places.set(name, made);
+    if (compiled.size >= MOST_COMPILED) compiled.clear();
+    const made = compileNeeds(classes[number].terms, classes[number].place);
+    compiled.set(number, made);
     return made;
   };
   const queriesWithin = (batch: number, lo: number, hi: number): readonly [first: number, last: number] => {
@@ -89,22 +116,22 @@ export function keyNeeds(
     return [Math.max(lo, base), Math.min(hi, base + shape.queries[batch]) - 1];
   };
   return {
-    byHead,
-    byBatch,
+    classOf,
     exact: (batch, head, queryLo, queryHi, keyLo, keyHi) => {
       const [first, last] = queriesWithin(batch, queryLo, queryHi);
       const keys = { lo: Math.max(keyLo, 0), hi: Math.min(keyHi, shape.keys[batch]) };
       const state: SearchState = { steps: 0, budget: options.budget ?? BUDGET, exact: true, grain: 0 };
       if (first > last || keys.lo >= keys.hi) return { runs: [], exact: true, steps: 0 };
-      const runs = exactKeys(needsAt(batch, head), first, last, keys, state);
+      const runs = exactKeys(needsOf(classOf(batch, head)), first, last, keys, state);
       return { runs, exact: state.exact, steps: state.steps };
     },
     intervals: (batch, headLo, headHi, queryLo, queryHi, gap) => {
       const [first, last] = queriesWithin(batch, queryLo, queryHi);
       const found: KeyInterval[] = [];
       if (first > last || shape.keys[batch] === 0) return found;
-      for (let head = headLo; head < (byHead ? headHi : Math.min(headLo + 1, headHi)); head++) {
-        for (const need of needsAt(batch, head)) {
+      const heads = Array.from({ length: headHi - headLo }, (_, n) => classOf(batch, headLo + n));
+      for (const number of new Set(heads)) {
+        for (const need of needsOf(number)) {
           const own = coarseKeys(need, first, last, shape.keys[batch], gap);
           if (own.some((x) => x.lo === 0 && x.hi === shape.keys[batch])) return own;
           found.push(...own);
@@ -114,5 +141,3 @@ export function keyNeeds(
     },
   };
 }
-
-const differ = (x: readonly number[]): boolean => x.some((n) => n !== x[0]);

@@ -35,6 +35,13 @@ export const lentShapes = ({
   v: lentShape('v', v),
 });
 
+/** For what all pieces of a tensor have in common. */
+export const firstPieces = (bindings: LongBindings): Bindings => {
+  const first = (tensor: LentTensor): TensorBinding => piecesOf(tensor)[0];
+  const { q, k, v, out, lse } = bindings;
+  return { ...bindings, q: first(q), k: first(k), v: first(v), out: first(out), lse: lse && first(lse) };
+};
+
 /** What can be bound at once, in bytes: what the device allows, or less. */
 export const bindable = ({ limits }: GPUDevice, { bindingBytes = Infinity }: ChooseOptions): number =>
   Math.min(limits.maxStorageBufferBindingSize, bindingBytes);

@@ -273,6 +273,15 @@ export const CASES: readonly Case[] = [
     settings: graph,
   },
   {
+    // Tiles and a gather.
+    pattern: pattern(
+      'window and graph',
+      [rule('near', le(apart, W)), rule('bonds', read('edge', 'bool', 'bonds', [ZERO, ZERO, i, j]))],
+      { inputs: [input('bonds', 'edges', [], true)] },
+    ),
+    settings: graph,
+  },
+  {
     pattern: pattern('alibi', [rule('past', le(j, i))], {
       inputs: [input('slope', 'float', [{ kind: 'heads' }])],
       score: op(

@@ -46,14 +46,19 @@ const SIZES: Readonly<Record<string, number>> = {
   'atomic<u32>': 4,
 };
 
+function sizeOf(type: string): number {
+  const array = /^array<(.*), (\d+)>$/.exec(type);
+  if (array) return sizeOf(array[1]) * Number(array[2]);
+  const size = SIZES[type];
+  if (size === undefined) throw new Error(`unknown type ${type}`);
+  return size;
+}
+
 /** Bytes of workgroup memory that the declarations take. */
 export function workgroupBytes(wgsl: string): number {
   let bytes = 0;
   for (const [, type] of wgsl.matchAll(/^var<workgroup> \w+: (.*);$/gm)) {
-    const array = /^array<(.*), (\d+)>$/.exec(type);
-    const element = SIZES[array ? array[1] : type];
-    if (element === undefined) throw new Error(`unknown type ${type}`);
-    bytes += Math.ceil((element * Number(array?.[2] ?? 1)) / 16) * 16;
+    bytes += Math.ceil(sizeOf(type) / 16) * 16;
   }
   return bytes;
 }

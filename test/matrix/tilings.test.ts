@@ -52,6 +52,7 @@ const WAYS: readonly Way[] = [
   { tiling: tiling({ subgroups: 8, prefetch: false }), cases: ['boxes', 'four axes'] },
   { tiling: tiling({ subgroups: 4, blocks: 2, keys: 32 }), cases: ['boxes of documents'] },
   { tiling: tiling({ keys: 64, subgroups: 2 }), cases: ['window'], output: 'bf16' },
+  { tiling: tiling({}), cases: ['window and graph'] },
   { tiling: tiling({ keys: 32, subgroups: 3, lone: true }), cases: ['alibi'] },
   { tiling: tiling({ keys: 64, prefetch: false, subgroups: 4 }), cases: ['longformer'], output: 'f16' },
   { tiling: tiling({ keys: 16, prefetch: false, subgroups: 1, lone: true }), cases: ['window'] },

@@ -118,8 +118,8 @@ function spaces(): string | undefined {
     const tape = compileTape([space.size, space.rank, space.position], { precision: 'f32' });
     for (const [name, value] of [
       ['keys', 130],
-      ['queries', 100],
-      ['base', 30],
+      ['rows', 100],
+      ['first', 30],
       ['i.class', 2],
     ] as const) {
       tape.set(name, value);

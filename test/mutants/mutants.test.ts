@@ -14,6 +14,8 @@ interface Mutant {
   readonly to: string;
   /** Which occurrence of `from`; the first by default. */
   readonly at?: number;
+  /** The check that must notice it: `mutants`, of schedules, by default. */
+  readonly check?: 'mutants' | 'needs';
 }
 
 const MUTANTS: readonly Mutant[] = [
@@ -74,8 +76,8 @@ const MUTANTS: readonly Mutant[] = [
   },
   {
     file: 'compiler/ir/space.js',
-    from: 'size: ceilDiv(sub(QUERIES, CLASS), step)',
-    to: 'size: div(sub(QUERIES, CLASS), step)',
+    from: 'size: ceilDiv(sub(ROWS, CLASS), step)',
+    to: 'size: div(sub(ROWS, CLASS), step)',
   },
   {
     file: 'compiler/ir/space.js',
@@ -134,12 +136,32 @@ const MUTANTS: readonly Mutant[] = [
   // passes
   { file: 'compiler/passes/remove-covered.js', from: 'y.every(', to: 'y.some(' },
   { file: 'compiler/passes/flatten-overlaps.js', from: "edges.overlaps === 'merge' ||", to: '' },
+  // keys that ranges of queries need
+  ...(
+    [
+      ['key-runs', 'lo <= last.hi ||', 'lo <= last.hi + 1 ||'],
+      ['key-runs', 'r.hi - residue + r.step', 'r.hi - residue'],
+      ['digits', 'cut(r.hi, at - 1)', 'cut(r.hi, at - 2)'],
+      ['digits', 'from[level] + 1', 'from[level] + 2'],
+      ['digits', 'int(above - 1)', 'int(above)'],
+      ['simplify', 'constant - steps * m', 'constant'],
+      ['needs', 'shape.queries[batch]) - 1', 'shape.queries[batch])'],
+      ['needs-search', "set('q.last', last)", "set('q.last', last + 1)"],
+      ['needs-search', 'find(b, rest, emit, state)', '[rest]'],
+      ['needs-exact', 'hi - 1, MOST_KEY_TESTS', 'hi - 2, MOST_KEY_TESTS'],
+      ['needs-exact', 'Math.max(at, what[m].hi)', 'Math.max(at, what[m].hi + 1)'],
+      ['needs-families', 'row <= hi; row++', 'row < hi; row++'],
+      ['needs-families', 'n < Math.min(count, below)', 'n < Math.min(count, below) - 1'],
+      ['needs-join', 'j <= run.hi', 'j < run.hi'],
+      ['needs-intervals', 'lo = middle + 1', 'lo = middle + 2'],
+    ] as const
+  ).map(([name, from, to]) => ({ file: `compiler/ir/${name}.js`, from, to, check: 'needs' as const })),
 ];
 
 const built = join(dirname(fileURLToPath(import.meta.url)), '..', '..');
 
 /** Runs the check over a copy of the build with one text replaced; true if the check failed, as it should. */
-async function isNoticed(mutant: Mutant | undefined): Promise<boolean> {
+async function isNoticed(mutant: Mutant | undefined, name = mutant?.check ?? 'mutants'): Promise<boolean> {
   mkdirSync(join(process.cwd(), '.build'), { recursive: true });
   const folder = mkdtempSync(join(process.cwd(), '.build', 'mutant-'));
   try {
@@ -155,7 +177,7 @@ async function isNoticed(mutant: Mutant | undefined): Promise<boolean> {
         pieces.slice(0, at + 1).join(mutant.from) + mutant.to + pieces.slice(at + 1).join(mutant.from);
       writeFileSync(file, changed);
     }
-    const check = join(folder, 'test/mutants/check.js');
+    const check = join(folder, `test/${name}/check.js`);
     return await new Promise<boolean>((done) => {
       execFile(process.execPath, [check], { cwd: process.cwd() }, (error) => done(error !== null));
     });
@@ -164,12 +186,14 @@ async function isNoticed(mutant: Mutant | undefined): Promise<boolean> {
   }
 }
 
-test('the check passes over the compiler as it is', async (t) => {
-  t.false(await isNoticed(undefined));
-});
+for (const name of ['mutants', 'needs'] as const) {
+  test(`the check of test/${name} passes over the compiler as it is`, async (t) => {
+    t.false(await isNoticed(undefined, name));
+  });
+}
 
 for (const mutant of MUTANTS) {
   test.serial(`noticed: ${mutant.file.split('/').at(-1) ?? ''}: ${mutant.from} → ${mutant.to}`, async (t) => {
-    t.true(await isNoticed(mutant), 'the differential check passed over a mistake');
+    t.true(await isNoticed(mutant), 'the check passed over a mistake');
   });
 }

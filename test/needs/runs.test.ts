@@ -8,6 +8,7 @@ import { keyNeeds } from '../../compiler/ir/needs.js';
 import { lowerSample } from '../differential/problems.js';
 import { randomNumbers } from '../sample-tables.js';
 import { keysOf } from './check-needs.js';
+import { checkSimplify } from './check-simplify.js';
 
 const run = (lo: number, hi: number, step = 1): KeyRun => ({ lo, hi, step });
 
@@ -184,7 +185,10 @@ test('rows by shard: of a window only the halo, of LongNet the sparse rows of wi
   const longnet = at('longnet', 'longnet', { w: [500, 4000], r: [1, 8] });
   const wide = shape(4000, longnet.align);
   const needs = keyNeeds(longnet, wide, new Map());
-  t.true(needs.byHead);
+  t.deepEqual(
+    [0, 3, 7].map((h) => needs.classOf(0, h)),
+    [0, 1, 2],
+  );
   t.deepEqual(
     needsBySource(needs, wide, 0, 1, 1000, 2000, cuts).sources.map(({ source, rows }) => [source, rows]),
     [
@@ -194,4 +198,27 @@ test('rows by shard: of a window only the halo, of LongNet the sparse rows of wi
       [3, 500],
     ],
   );
+});
+
+test('simpler expressions have the same values', (t) => {
+  t.notThrows(() => checkSimplify(20_000));
+});
+
+test('heads with the same conditions are one class', (t) => {
+  const classes = (file: string, pattern: string, set: Parameters<typeof lowerSample>[1]): number => {
+    const lowered = lowerSample({ file: `samples/${file}.attn`, pattern }, set);
+    const parameters = new Map(
+      lowered.parameters.filter((p) => !p.fixed).map((p) => [p.name, p.value as number]),
+    );
+    const { align } = lowered;
+    const lengths = { queries: [500, 400], keys: [500, 500] };
+    const shape = { batch: 2, heads: 16, keyHeads: 16, dim: 16, ...lengths, grid: [], align, parameters };
+    const needs = keyNeeds(lowered, shape, new Map());
+    const all = Array.from({ length: 32 }, (_, n) => needs.classOf(Math.floor(n / 16), n % 16));
+    return new Set(all).size;
+  };
+  // Sequences of other lengths are other classes.
+  t.is(classes('sliding', 'sliding', {}), 2);
+  t.is(classes('longnet', 'longnet', { w: [32, 128], r: [1, 4] }), 8);
+  t.is(classes('bigbird', 'bigbird', {}), 32);
 });

@@ -1,52 +1,19 @@
 import test from 'ava';
 import fc from 'fast-check';
-import { checkSource } from '../../compiler/check/index.js';
-import { hasErrors } from '../../grammar/diagnostics.js';
 import { checkBinding } from '../../compiler/ir/binding-checks.js';
 import type { Pattern } from '../../compiler/ir/edges.js';
 import { rowFinder } from '../../compiler/ir/plan.js';
 import { evaluator } from '../../compiler/ir/evaluate.js';
-import type { BoundShape } from '../../compiler/ir/shape.js';
-import { baseOf } from '../../compiler/ir/shape.js';
+import { baseOf, type BoundShape } from '../../compiler/ir/shape.js';
 import { PASSES, runPasses } from '../../compiler/passes/index.js';
 import { candidateSchedules } from '../../compiler/schedule/index.js';
 import { fitsShape, isOnGrid } from '../differential/problems.js';
 import { firstDifference, scheduledMultiplicity, trueMultiplicity } from '../differential/schedule-edges.js';
 import { randomInputs, randomPattern, type RandomPattern } from './generate.js';
+import { lower, shapeOf } from './lowered.js';
 
 /** Runs for each property; `PROPERTY_RUNS` asks for more. */
 const RUNS = Number(process.env.PROPERTY_RUNS ?? 2000);
-
-function shapeOf(p: RandomPattern, pattern: Pattern): BoundShape {
-  const parameters = new Map<string, number>();
-  for (const q of pattern.parameters) {
-    if (!q.fixed && typeof q.value === 'number') parameters.set(q.name, q.value);
-  }
-  return {
-    batch: p.batch,
-    heads: p.heads,
-    keyHeads: 1,
-    dim: 16,
-    queries: p.queries,
-    keys: p.keys,
-    grid: p.grid,
-    align: pattern.align,
-    parameters,
-  };
-}
-
-/** The pattern of a random text, or undefined where the checker refuses it (a rule that is constant, say). */
-function lower(p: RandomPattern): Pattern | undefined {
-  const checked = checkSource({ file: 'random.attn', text: p.text }, { pattern: 'random' });
-  if (!hasErrors(checked.diagnostics)) return checked.pattern;
-  // Only what a random text may well get wrong; anything else is a bug of the generator or of the checker.
-  const known = ['never', 'range', 'index', 'outside', 'empty', 'backward', '32 bits'];
-  const odd = checked.diagnostics.filter(
-    (d) => d.severity === 'error' && !known.some((word) => d.message.toLowerCase().includes(word)),
-  );
-  if (odd.length > 0) throw new Error(`${odd.map((d) => `${d.code} ${d.message}`).join('\n')}\n${p.text}`);
-  return undefined;
-}
 
 test('schedules of random patterns hold exactly the pairs of evaluate', (t) => {
   let tried = 0;

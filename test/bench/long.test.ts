@@ -1,0 +1,33 @@
+/** `npm run bench:long`, small and on a software device. */
+import { spawnSync } from 'node:child_process';
+import { readFileSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
+import test from 'ava';
+import type { LongResults } from '../../bench/long/report.js';
+import { DEVICE, scratch } from '../cli/harness.js';
+
+const script = fileURLToPath(new URL('../../bench/long.js', import.meta.url));
+
+test('resident, generated and from files: everything matches the oracle', (t) => {
+  const file = scratch(t);
+  const small = ['--scale', '50000', '--binding', '100000', '--memory', '4000000'];
+  const args = [script, ...small, '--subjects', 'window', '--out', file('')];
+  const ran = spawnSync(process.execPath, [...args, '--device', DEVICE], { encoding: 'utf8' });
+  t.is(ran.status, 0, ran.stderr);
+  const { resident, files, failures, scale } = JSON.parse(
+    readFileSync(file('long.json'), 'utf8'),
+  ) as LongResults;
+  t.deepEqual([failures, scale], [[], 50000]);
+  t.is(resident.length, 1);
+  t.true(
+    resident.every(({ short, long }) => short.pass && long.pass && long.stats.steps > short.stats.steps),
+  );
+  t.true(files.every((f) => f.pass && f.stats.downloadedBytes === f.tokens * (64 * 2 + 4)));
+  t.regex(readFileSync(file('long.md'), 'utf8'), /lengths divided by 50000: times mean nothing/);
+});
+
+test('what cannot be understood is said in a line', (t) => {
+  const ran = spawnSync(process.execPath, [script, '--frob'], { encoding: 'utf8' });
+  t.not(ran.status, 0);
+  t.is(ran.stderr.trim().split('\n').length, 1, ran.stderr);
+});
