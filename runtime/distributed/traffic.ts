@@ -39,12 +39,14 @@ export function planTraffic(bound: Bound, ranks: number): Traffic {
   const needs = keyNeeds(program.pattern, shape, inputs.host);
   const queryCuts = shardCuts(binding.queries, ranks);
   const keyCuts = shardCuts(binding.keys, ranks);
+  const shared = shape.heads / shape.keyHeads;
   let exact = true;
   const parcels = Array.from({ length: ranks }, (_, to) => {
     // What doesn't differ between batches and heads is looked for once.
     const found = new Map<string, NeedsBySource>();
     const neededAt = (batch: number, keyHead: number): NeedsBySource => {
-      const name = `${needs.byBatch ? batch : 0} ${needs.byHead ? keyHead : 0}`;
+      const classes = Array.from({ length: shared }, (_, n) => needs.classOf(batch, keyHead * shared + n));
+      const name = [...new Set(classes)].sort((a, b) => a - b).join();
       const known = found.get(name);
       if (known) return known;
       const base = baseOf(shape, batch);
