@@ -125,9 +125,10 @@ function meterOf(
 
 /** A failure, with how the run goes on. */
 function kept(error: unknown, journal: OpenedSink['journal'], options: StreamedOptions): unknown {
-  if (error instanceof Stopped) {
+  const stopped = [error, error instanceof Error && error.cause].find((e) => e instanceof Stopped);
+  if (stopped) {
     return new StoppedRun(
-      error.signal,
+      stopped.signal,
       journal === undefined
         ? 'stopped; nothing of it is kept (-o FILE or --journal FILE would)'
         : `stopped; what is finished is kept: go on with --resume${options.resume ? '' : ' added'}`,
