@@ -86,6 +86,8 @@ export async function streamWork(
     for (const source of [sources.q, sources.k, sources.v]) await source.check();
     const summary = await sink.finish();
     const seconds = (performance.now() - start) / 1000;
+    // From here on nothing is lost.
+    stopper.release();
     const sample =
       options.sample === undefined
         ? undefined

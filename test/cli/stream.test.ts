@@ -7,9 +7,17 @@ import { readSafetensors, writeNpy, writeSafetensors } from '../../runtime/files
 import { openDevice } from '../../runtime/node/index.js';
 import type { StreamStats } from '../../runtime/stream/pipeline.js';
 import { tensor, toFloat32, type Tensor } from '../../runtime/tensor.js';
+import type { Program } from '../../compiler/ir/program.js';
+import { outOfMemory } from '../../runtime/errors.js';
+import type { Loaded } from '../../cli/load.js';
 import { randomTensor } from '../../cli/random.js';
+import { streamedAfter } from '../../cli/stream/command.js';
+import type { StreamedOptions } from '../../cli/stream/options.js';
+import type { StreamHooks, StreamOutcome } from '../../cli/stream/run.js';
+import { placesToStream } from '../../cli/stream/task.js';
+import { failWrites } from '../stream/folder.js';
 import { attnc, DEVICE, isTidy, scratch } from './harness.js';
-import { streamFile } from './streaming.js';
+import { quietSession, streamFile } from './streaming.js';
 
 const SMALL = ['--binding', '64K', '--memory', '1M', '--host-memory', '1M'];
 const sized = (length: number, heads = 2): string[] => [
@@ -300,3 +308,66 @@ test.serial(
     );
   },
 );
+
+test.serial('a disk that fills up in the midst of it: what is finished is kept', async (t) => {
+  const file = scratch(t);
+  const [out, whole] = [file('out.safetensors'), file('whole.safetensors')];
+  const opened = await openDevice({ device: DEVICE, features: 'offered', limits: 'offered' });
+  t.teardown(() => opened.close());
+  const options = {
+    ...{ pattern: 'sliding', set: { window: 5 }, random: true, length: 3000, heads: 1, headSize: 16 },
+    ...{ memory: 2 ** 18, hostMemory: 2 ** 18 },
+  };
+  const run = (more: StreamedOptions, hooks: StreamHooks = {}): Promise<StreamOutcome> =>
+    streamFile(opened, 'samples/sliding.attn', { ...options, ...more }, hooks);
+  let restore: (() => void) | undefined;
+  const fill = (rows: number): void => {
+    if (rows <= 1000 || restore) return;
+    restore = () => undefined;
+    void failWrites(file(''), 'ENOSPC').then((undo) => (restore = undo));
+  };
+  const full = await t.throwsAsync(run({ output: out }, { onBand: fill }));
+  restore?.();
+  t.regex(
+    full!.message,
+    /out\.safetensors\.part.*: no space left on the device; what is finished is kept: make room/,
+  );
+  const outcome = await run({ output: out, resume: true });
+  t.true(outcome.resumedAt < outcome.deliveries);
+  await run({ output: whole });
+  t.true(readFileSync(out).equals(readFileSync(whole)));
+});
+
+test.serial('what is streamed without being asked for', async (t) => {
+  const opened = await openDevice({ device: DEVICE, limits: 'offered' });
+  const bound = opened.device.limits.maxStorageBufferBindingSize;
+  opened.close();
+  const text = 'pattern near() { i -> j when abs(i - j) <= 7 }';
+  const source = { file: 'a.attn', text };
+  const programs = [true, false].map((windows) => compile(source, { dim: 64, windows }).program!);
+  const loaded = (program: Program): Loaded => ({ kind: 'program', source, program });
+  const patterns: Loaded = { kind: 'patterns', source, names: ['near'], parameters: new Map() };
+  const session = quietSession();
+  const longer = Math.floor(bound / 256) + 1;
+  const table: readonly (readonly [Loaded, StreamedOptions, boolean])[] = [
+    [patterns, { length: 1000, heads: 1 }, false],
+    [patterns, { length: 1000, heads: 1, sample: 1 }, true],
+    [patterns, { length: longer, heads: 1 }, true],
+    [loaded(programs[0]), { length: longer, heads: 1 }, true],
+    // In one piece it fails, with what is too large.
+    [loaded(programs[1]), { length: longer, heads: 1 }, false],
+    [patterns, { length: 1e9, heads: 64 }, true],
+    [loaded(programs[1]), { length: 1e9, heads: 64 }, false],
+  ];
+  for (const [what, options, streams] of table) {
+    const given = { random: true, device: DEVICE, ...options };
+    t.is((await placesToStream(session, what, given)) !== undefined, streams, JSON.stringify(options));
+  }
+  // Where the device turns out to have no room, too.
+  const small = { random: true, device: DEVICE, length: 200, heads: 1, headSize: 16 };
+  const lack = outOfMemory('k', 10);
+  t.is(await streamedAfter(session, patterns, small, lack), 0);
+  await t.throwsAsync(streamedAfter(session, loaded(programs[1]), small, lack), { is: lack });
+  const other = new Error('something else');
+  await t.throwsAsync(streamedAfter(session, patterns, small, other), { is: other });
+});

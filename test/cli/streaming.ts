@@ -29,7 +29,7 @@ export async function streamFile(
   }
 }
 
-function quietSession(): Session {
+export function quietSession(): Session {
   const output: Output = { write: () => undefined, isTTY: false, columns: undefined };
   const io: Io = { stdout: output, stderr: output, stdin: async () => new Uint8Array(), env: {} };
   return createSession(io, 'plain');

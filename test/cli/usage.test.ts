@@ -107,7 +107,11 @@ const cases: readonly Case[] = [
     status: 1,
     says: /input 'doc'.*missing/,
   },
-  { args: `run ${longformer} --random --length 1e9`, status: 1, says: /ATTN4005.*not enough memory/ },
+  {
+    args: `verify ${longformer} --pattern longformer --length 1e9 --json`,
+    status: 1,
+    says: /ATTN4005.*not enough memory/,
+  },
   {
     args: `run ${longformer} --random --length 9 --device nosuch`,
     status: 3,
@@ -132,12 +136,12 @@ test('broken files: tensors, programs, text that is no UTF-8', async (t) => {
   writeFileSync(file('cut.safetensors'), Buffer.from([255, 0, 0, 0, 0, 0, 0, 0, 123]));
   writeFileSync(file('latin1.attn'), Buffer.from([0x70, 0xe4, 0x0a]));
   writeFileSync(file('cut.json'), '{"format":"attnc-program","version":3,"shared":[],"program":{}}');
-  writeFileSync(file('later.json'), '{"format":"attnc-program","version":3}');
+  writeFileSync(file('later.json'), '{"format":"attnc-program","version":4}');
   const broken: readonly [string[], RegExp][] = [
     [['run', longformer, '--input', file('cut.safetensors')], /header is 255 bytes long, the file 9/],
     [['check', file('latin1.attn')], /it is not UTF-8 text/],
     [['run', file('cut.json'), '--random', '--length', '9'], /parts of it are missing/],
-    [['explain', file('later.json'), '--length', '9'], /version 3 of programs is not known/],
+    [['explain', file('later.json'), '--length', '9'], /version 4 of programs is not known/],
   ];
   for (const [args, says] of broken) {
     const { status, stderr } = await attnc(args);
