@@ -1,6 +1,6 @@
-import { extname } from 'node:path';
+import { basename, extname } from 'node:path';
 import { AttncError, shapeText, usageError } from '../runtime/errors.js';
-import { readTensors } from '../runtime/files/node.js';
+import { readTensorHeaders, readTensors, type TensorHeader } from '../runtime/files/node.js';
 import type { Tensor } from '../runtime/tensor.js';
 
 /** Tensors by name, from all `--input` files. */
@@ -10,32 +10,67 @@ export interface GivenTensors {
   readonly files: readonly string[];
 }
 
+/** Where a tensor of an `--input` file lies. */
+export interface TensorPlace extends TensorHeader {
+  readonly file: string;
+  /** Its name in a .safetensors file. */
+  readonly tensor: string | undefined;
+}
+
 /**
  * Reads `--input` files: FILE, or NAME=FILE where a file holds one tensor or graph (.npy, .mtx), which is then called
  * NAME instead of like its file.
+ * @param leftOut names of tensors that are not read
  */
-export async function readInputs(specs: readonly string[]): Promise<GivenTensors> {
+export async function readInputs(
+  specs: readonly string[],
+  leftOut: ReadonlySet<string> = new Set(),
+): Promise<GivenTensors> {
   const tensors = new Map<string, Tensor>();
   let metadata: Readonly<Record<string, string>> = {};
   for (const spec of specs) {
-    const named = /^([A-Za-z_]\w*)=(.+)$/s.exec(spec);
-    const [name, file] = named ? [named[1], named[2]] : [undefined, spec];
-    if (file === '-') throw usageError('--input - : tensors are not read from standard input', 'name a file');
-    if (name !== undefined && extname(file).toLowerCase() === '.safetensors') {
-      throw usageError(
-        `--input ${spec}: the tensors of a .safetensors file have names`,
-        `write --input ${file}`,
-      );
-    }
-    const read = await readTensors(file);
+    const { name, file } = inputOf(spec);
+    if (isNpy(file) && leftOut.has(name ?? basename(file, extname(file)))) continue;
+    const read = await readTensors(file, (own) => !leftOut.has(own));
     for (const [own, tensor] of read.tensors) {
       const called = name === undefined ? own : renamed(own, name);
-      if (tensors.has(called)) throw usageError(`'${called}' is in several --input files`);
+      if (tensors.has(called)) throw inSeveral(called);
       tensors.set(called, tensor);
     }
     metadata = { ...metadata, ...read.metadata };
   }
   return { tensors, metadata, files: [...specs] };
+}
+
+/** What `--input` files hold, by name, from their headers alone; graphs of .mtx files are left out. */
+export async function readPlaces(specs: readonly string[]): Promise<ReadonlyMap<string, TensorPlace>> {
+  const places = new Map<string, TensorPlace>();
+  for (const spec of specs) {
+    const { name, file } = inputOf(spec);
+    for (const [own, header] of await readTensorHeaders(file)) {
+      const called = name === undefined ? own : renamed(own, name);
+      if (places.has(called)) throw inSeveral(called);
+      places.set(called, { ...header, file, tensor: isNpy(file) ? undefined : own });
+    }
+  }
+  return places;
+}
+
+const isNpy = (file: string): boolean => extname(file).toLowerCase() === '.npy';
+
+const inSeveral = (name: string): AttncError => usageError(`'${name}' is in several --input files`);
+
+function inputOf(spec: string): { readonly name: string | undefined; readonly file: string } {
+  const named = /^([A-Za-z_]\w*)=(.+)$/s.exec(spec);
+  const [name, file] = named ? [named[1], named[2]] : [undefined, spec];
+  if (file === '-') throw usageError('--input - : tensors are not read from standard input', 'name a file');
+  if (name !== undefined && extname(file).toLowerCase() === '.safetensors') {
+    throw usageError(
+      `--input ${spec}: the tensors of a .safetensors file have names`,
+      `write --input ${file}`,
+    );
+  }
+  return { name, file };
 }
 
 /** `club.row_ptr` called `bonds` is `bonds.row_ptr`. */

@@ -56,6 +56,8 @@ function isWhole(program: Program): boolean {
 export interface Sizes {
   readonly dim: number;
   readonly valueDim: number;
+  /** For runs in parts: CompileOptions.windows. */
+  readonly windows?: boolean;
 }
 
 /** Parameters that are left to the run: all of a pattern are compiled in. */

@@ -40,10 +40,20 @@ export interface Work extends Runnable {
 /** @param loaded decides the head size where it is a compiled program */
 export async function readTask(loaded: Loaded, options: ShapeOptions): Promise<Task> {
   const given = await readInputs(options.input ?? []);
+  return taskOf(loaded, options, given, given.tensors);
+}
+
+/** @param tensors where q, k and v may be, or what is known of them */
+export function taskOf(
+  loaded: Loaded,
+  options: ShapeOptions,
+  given: GivenTensors,
+  tensors: ReadonlyMap<string, { readonly shape: readonly number[] }>,
+): Task {
   const seed = options.seed ?? 0;
-  const [q, k, v] = ['q', 'k', 'v'].map((name) => given.tensors.get(name));
+  const [q, k, v] = ['q', 'k', 'v'].map((name) => tensors.get(name));
   if (q || k || v) {
-    const names = [...given.tensors.keys()];
+    const names = [...tensors.keys()];
     if (!q) throw missingInput('q', 'float [batch, heads, queries, head size]', names);
     if (!k) throw missingInput('k', 'float [batch, key heads, keys, head size]', names);
     if (!v) throw missingInput('v', 'float [batch, key heads, keys, value size]', names);
@@ -88,6 +98,7 @@ function shapesOf(loaded: Loaded, options: ShapeOptions): TensorShapes {
 /**
  * Compiles, makes up the tables that are missing (if `makeUp`), and checks all of it against each other. What stands in
  * the files and is no input of the pattern is left out, with a note.
+ * @param windows whether it is compiled for runs in parts
  */
 export async function prepareWork(
   session: Session,
@@ -95,13 +106,14 @@ export async function prepareWork(
   options: PatternOptions,
   task: Task,
   makeUp: boolean,
+  windows = false,
 ): Promise<Work> {
   const { shapes, given } = task;
   for (const name of ['q', 'k', 'v'] as const) {
     if (shapes[name].length !== 4)
       throw wrongShape(name, ['batch', 'heads', 'rows', 'head size'], shapes[name]);
   }
-  const sizes = { dim: shapes.q[3], valueDim: shapes.v[3] };
+  const sizes = { dim: shapes.q[3], valueDim: shapes.v[3], windows };
   if (loaded.kind === 'patterns') for (const n of [sizes.dim, sizes.valueDim]) checkHeadSize(n);
   session.progress.step('compiling', options.pattern);
   const runnable = await toProgram(session, loaded, options, sizes);
@@ -155,10 +167,22 @@ export function tensorsOf(work: Work, dtype: StorageType): HostTensors {
 
 /** Tensors far larger than the machine would only be found out by its being brought down. */
 function checkMemory(shapes: TensorShapes): void {
+  const bytes = Object.values(bytesOfShapes(shapes, 4, 4)).reduce((a, b) => a + b, 0);
+  if (bytes > MOST_MEMORY) throw outOfMemory(`q, k, v and out of --length ${shapes.k[2]}`, bytes);
+}
+
+/** Bytes that whole tensors may take in all: a part of the machine's memory. */
+export const MOST_MEMORY = 0.8 * totalmem();
+
+/** @param input, output bytes an element of q, k, v, and of out */
+export function bytesOfShapes(
+  { q, k, v }: TensorShapes,
+  input: number,
+  output: number,
+): Readonly<Record<'q' | 'k' | 'v' | 'out', number>> {
   const count = (shape: readonly number[]): number => shape.reduce((a, b) => a * b, 1);
-  const { q, k, v } = shapes;
-  const bytes = 4 * (count(q) + count(k) + count(v) + count([q[0], q[1], q[2], v[3]]));
-  if (bytes > 0.8 * totalmem()) throw outOfMemory(`q, k, v and out of --length ${k[2]}`, bytes);
+  const out = [q[0], q[1], q[2], v[3]];
+  return { q: input * count(q), k: input * count(k), v: input * count(v), out: output * count(out) };
 }
 
 /** `batch 1, 8 heads on 2, 17 queries × 129 keys, head size 64` */

@@ -31,6 +31,7 @@ export const errorTable = {
   usage: { code: 'ATTN5004', title: 'wrong usage' },
   'file-changed': { code: 'ATTN5005', title: 'file changed during the run' },
   'cannot-resume': { code: 'ATTN5006', title: 'run that cannot be resumed' },
+  'unfinished-run': { code: 'ATTN5007', title: 'run that was begun and not finished' },
 } as const;
 
 export type ErrorKind = keyof typeof errorTable;
@@ -274,6 +275,14 @@ export function cannotResume(file: string, why: string, details: Record<string, 
   return new AttncError('cannot-resume', `${file} cannot be resumed: ${why}`, {
     help: 'run without --resume to begin anew',
     details: { file, ...details },
+  });
+}
+
+/** @param found what is left of an earlier run; @param files all that may be */
+export function unfinishedRun(found: string, files: readonly string[]): AttncError {
+  return new AttncError('unfinished-run', `${found} is there: a run was begun and not finished`, {
+    help: `go on with --resume, or remove ${files.join(' and ')} to begin anew`,
+    details: { file: found },
   });
 }
 

@@ -25,6 +25,7 @@ interface Options extends PatternOptions {
   readonly valueSize?: number;
   readonly target: 'auto' | 'portable';
   readonly emit: Stage;
+  readonly windows?: boolean;
   readonly json?: boolean;
   readonly diagnostics: DiagnosticsFormat;
 }
@@ -52,6 +53,7 @@ export function compileCommand(session: Session): Command {
         .choices(['program', 'wgsl', 'schedule', 'edges', 'ast'])
         .default('program'),
     )
+    .option('--windows', 'for runs in parts: attnc run --stream, tensors past one binding, several ranks')
     .addOption(jsonOption())
     .addOption(diagnosticsOption())
     .addHelpText(
@@ -75,6 +77,7 @@ async function compile(session: Session, file: string, options: Options): Promis
     ...(options.pattern === undefined ? {} : { pattern: options.pattern }),
     set: options.set ?? {},
     target: options.target,
+    windows: options.windows === true,
     dim,
     valueDim: options.valueSize ?? dim,
   });

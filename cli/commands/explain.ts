@@ -1,20 +1,31 @@
 import { Command } from 'commander';
+import { STORAGE_TYPES, type StorageType } from '../../compiler/ir/program.js';
+import { usageError } from '../../runtime/errors.js';
 import { action } from '../action.js';
+import { openFor } from '../device.js';
 import type { Explanation, PassSummary } from '../explain.js';
+import { readInputs, readPlaces } from '../inputs.js';
 import { load } from '../load.js';
 import {
   addPatternOptions,
   addShapeOptions,
   diagnosticsOption,
+  dtypeOption,
   jsonOption,
+  outDtypeOption,
   type PatternOptions,
   type ShapeOptions,
 } from '../options.js';
 import { STATUS, type DiagnosticsFormat, type Session } from '../session.js';
 import { count, listed, milliseconds, percent, scaled } from '../text.js';
-import { patternSummary, prepareWork, readTask, shapeSummary, type Work } from '../work.js';
+import { addBudgetOptions, type BudgetOptions } from '../stream/options.js';
+import { LEFT_OUT } from '../stream/task.js';
+import { patternSummary, prepareWork, shapeSummary, taskOf, type Work } from '../work.js';
 
-interface Options extends PatternOptions, ShapeOptions {
+interface Options extends PatternOptions, ShapeOptions, BudgetOptions {
+  readonly dtype?: StorageType;
+  readonly outDtype?: StorageType;
+  readonly device?: string;
   readonly json?: boolean;
   readonly diagnostics: DiagnosticsFormat;
 }
@@ -24,30 +35,66 @@ export function explainCommand(session: Session): Command {
     .description('Say what a pattern costs at a length: edges, tiles, waste, work, memory, passes, planning.')
     .argument('<file>', 'a .attn file or a compiled program; - reads standard input');
   addPatternOptions(command);
-  addShapeOptions(command);
+  addShapeOptions(command).addOption(dtypeOption()).addOption(outDtypeOption());
+  addBudgetOptions(command);
   return command
+    .option('--device <name>', 'measure this device, and say how long a streamed run should take on it')
     .addOption(jsonOption())
     .addOption(diagnosticsOption())
     .addHelpText(
       'after',
       '\nTables that no --input holds are made up, and said to be; at large lengths the counts come from a sample.\n' +
-        '\nExample:\n  $ attnc explain samples/longformer.attn --length 1_000_000 --heads 8',
+        '\nWhere a tensor is past the 2 GiB that GPUs bind at once, or with --memory, --host-memory, --binding or --device:\n' +
+        'what a streamed run takes and moves as well. docs/long-sequences.md says more.\n' +
+        '\nExample:\n  $ attnc explain samples/longformer.attn --length 1_000_000 --heads 8\n' +
+        '  $ attnc explain samples/longnet.attn --length 1e9 --heads 1 --dtype f16 --memory 16G',
     )
     .action(action(session, (file: string, options: Options) => explainFile(session, file, options)));
 }
 
 async function explainFile(session: Session, file: string, options: Options): Promise<number> {
   const loaded = await load(session, file);
-  const task = await readTask(loaded, options);
-  const work = await prepareWork(session, loaded, options, task, true);
+  const places = await readPlaces(options.input ?? []);
+  const task = taskOf(loaded, options, await readInputs(options.input ?? [], LEFT_OUT), places);
+  const given = places.get('q')?.dtype;
+  const types = {
+    input: isStorageType(given) ? given : (options.dtype ?? 'f32'),
+    output: options.outDtype ?? 'f32',
+  };
+  const { isLong, explainLong, longLines, GPU_BINDING } = await import('../stream/explain.js');
+  const { memory, hostMemory, binding, device } = options;
+  const asked = [memory, hostMemory, binding, device].some((x) => x !== undefined);
+  const can = loaded.kind === 'patterns' || loaded.program.windows;
+  const long = can && (asked || isLong(task.shapes, types, GPU_BINDING));
+  if (asked && !can) {
+    throw usageError('the program was compiled for runs in one piece', 'compile it with --windows');
+  }
+  const work = await prepareWork(session, loaded, options, task, true, long);
   const { explain } = await import('../explain.js');
-  const found = explain(session, work);
-  session.progress.clear();
-  session.io.stdout.write(options.json ? toJson(work, found) : explanationText(work, found));
+  const found = explain(session, work, types);
+  const opened = device === undefined ? undefined : await openFor(session, device);
+  try {
+    const stream = long ? await explainLong(session, work, types, options, opened) : undefined;
+    session.progress.clear();
+    const name = opened ? { device: { name: opened.name, kind: opened.kind } } : {};
+    session.io.stdout.write(
+      options.json
+        ? toJson(work, found, stream && { ...name, ...stream })
+        : explanationText(work, found, [
+            ...(opened ? [['device', `${opened.name}, ${opened.kind}`] as [string, string]] : []),
+            ...(stream ? longLines(stream) : []),
+          ]),
+    );
+  } finally {
+    opened?.close();
+  }
   return STATUS.done;
 }
 
-function toJson(work: Work, e: Explanation): string {
+const isStorageType = (dtype: string | undefined): dtype is StorageType =>
+  STORAGE_TYPES.some((type) => type === dtype);
+
+function toJson(work: Work, e: Explanation, stream: unknown): string {
   const { shape, queries, keys, valueDim } = work.bound.binding;
   const parameters = Object.fromEntries(work.program.parameters.map((p) => [p.name, p.value]));
   const { batch, heads, keyHeads, dim, grid } = shape;
@@ -58,11 +105,12 @@ function toJson(work: Work, e: Explanation): string {
     shape: sizes,
     ...rest,
     planning: { ...planning, milliseconds: planning.milliseconds ?? null },
+    ...(stream === undefined ? {} : { stream }),
   };
   return `${JSON.stringify(json, undefined, 2)}\n`;
 }
 
-function explanationText(work: Work, e: Explanation): string {
+function explanationText(work: Work, e: Explanation, more: readonly [string, string][]): string {
   const { sampled, total } = e.counted;
   const estimated = e.edges.exact ? '' : ' (estimated)';
   const bytes = Object.entries(e.bytes).map(([name, n]) => `${name} ${scaled(n, 'B')}`);
@@ -92,6 +140,7 @@ function explanationText(work: Work, e: Explanation): string {
             `${percent(f.share)} of all: nothing bounds where its keys lie`,
         ])),
     ['longest', `${count(e.maxLength)} keys with these parameters`],
+    ...more,
   ];
   return `${patternSummary(work)}\n${listed(lines)}`;
 }

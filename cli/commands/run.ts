@@ -9,7 +9,7 @@ import type { RunResult as ResultOf } from '../../runtime/run.js';
 import { action } from '../action.js';
 import { openFor } from '../device.js';
 import { checkDense } from '../fallback.js';
-import { load } from '../load.js';
+import { load, type Loaded } from '../load.js';
 import {
   addDeviceOptions,
   addPatternOptions,
@@ -18,25 +18,18 @@ import {
   dtypeOption,
   jsonOption,
   outDtypeOption,
-  type PatternOptions,
-  type ShapeOptions,
 } from '../options.js';
 import { scheduleFor } from '../schedule.js';
 import { STATUS, type DiagnosticsFormat, type Session } from '../session.js';
+import { streamedAfter, streamedRun } from '../stream/command.js';
+import { addStreamOptions, type StreamedOptions } from '../stream/options.js';
 import { count, listed, milliseconds, scaled } from '../text.js';
-import { addTunedOptions, tunedFor, tunedText, type TunedOptions } from '../tuned.js';
+import { addTunedOptions, tunedFor, tunedText } from '../tuned.js';
 import { patternSummary, prepareWork, readTask, shapeSummary, tensorsOf, type Work } from '../work.js';
 
 type RunResult = ResultOf<StorageType>;
 
-interface Options extends PatternOptions, ShapeOptions, TunedOptions {
-  readonly random?: boolean;
-  readonly dtype?: StorageType;
-  readonly outDtype?: StorageType;
-  readonly output?: string;
-  readonly device?: string;
-  readonly allowDense?: boolean;
-  readonly json?: boolean;
+interface Options extends StreamedOptions {
   readonly diagnostics: DiagnosticsFormat;
 }
 
@@ -48,6 +41,7 @@ export function runCommand(session: Session): Command {
     .option('-o, --output <file>', 'write out and lse to this .safetensors file (.npy: out only)');
   addPatternOptions(command);
   addShapeOptions(command).addOption(dtypeOption()).addOption(outDtypeOption());
+  addStreamOptions(command);
   addTunedOptions(command);
   addDeviceOptions(command);
   return command
@@ -58,6 +52,9 @@ export function runCommand(session: Session): Command {
       '\nTensors: q [batch, heads, queries, head size]; k, v [batch, key heads, keys, head size]; the tables that the\n' +
         'pattern reads, by name; NAME.row_ptr and NAME.col_idx for graphs; lengths.queries and lengths.keys [batch]\n' +
         'where sequences differ in length.\n' +
+        '\nTensors past one binding or the memory are streamed band by band, and so is any run with --stream or one of\n' +
+        'the options below it: q, k and v are read row by row, out is written to FILE.part, and a run that was stopped\n' +
+        'goes on with --resume. BYTES are 65536, 64K, 1M or 8G. docs/long-sequences.md says more.\n' +
         '\nExample:\n  $ attnc run samples/longformer.attn --random --length 4096 -o out.safetensors',
     )
     .action(action(session, (file: string, options: Options) => run(session, file, options)));
@@ -69,6 +66,16 @@ async function run(session: Session, file: string, options: Options): Promise<nu
     throw usageError('there are no tensors to run on', 'give --input FILE, or --random --length N');
   }
   const loaded = await load(session, file);
+  const streamed = await streamedRun(session, loaded, options);
+  if (streamed !== undefined) return streamed;
+  try {
+    return await runWhole(session, loaded, options);
+  } catch (error) {
+    return streamedAfter(session, loaded, options, error);
+  }
+}
+
+async function runWhole(session: Session, loaded: Loaded, options: Options): Promise<number> {
   const task = await readTask(loaded, options);
   if (!task.hasTensors && !options.random) {
     throw usageError('--input holds no q, k and v', 'add the file that does, or --random --length N');

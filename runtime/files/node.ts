@@ -2,18 +2,25 @@ import { open, readFile, realpath, rename, stat, unlink } from 'node:fs/promises
 import type { FileHandle } from 'node:fs/promises';
 import { basename, dirname, extname, join } from 'node:path';
 import { randomBytes } from 'node:crypto';
-import { brokenFile, fileAccess, isAttncError, outOfMemory, unsupportedFile } from '../errors.js';
+import {
+  brokenFile,
+  fileAccess,
+  isAttncError,
+  outOfMemory,
+  unsupportedFile,
+  type AttncError,
+} from '../errors.js';
 import { tensor } from '../tensor.js';
-import type { Tensor } from '../tensor.js';
+import type { DType, Tensor } from '../tensor.js';
 import { readMatrixMarket } from './matrix-market.js';
-import { npyHeaderEnd, npyParts, npyPrefixBytes, npyTensor, readNpyHeader } from './npy.js';
+import { npyHeaderEnd, npyParts, npyPrefixBytes, npyTensor, readNpyHeader, type NpyHeader } from './npy.js';
 import {
   entryTensor,
   readSafetensorsHeader,
   safetensorsHeaderLength,
   safetensorsParts,
 } from './safetensors.js';
-import type { TensorFile } from './safetensors.js';
+import type { SafetensorsHeader, TensorFile } from './safetensors.js';
 
 /** Files on disk, for Node. A file may be larger than a buffer can be: every tensor is read for itself. */
 
@@ -23,17 +30,19 @@ const pieceBytes = 2 ** 28;
 /**
  * Reads a file of tensors by its extension: .safetensors; .npy (one tensor, called as the file is); .mtx (a
  * graph NAME as `NAME.row_ptr` and `NAME.col_idx`, both i32, and `NAME.weight`, f32, where it has values).
+ * @param wanted which tensors of a .safetensors file; all if not given
  */
-export async function readTensors(path: string): Promise<TensorFile> {
+export async function readTensors(
+  path: string,
+  wanted: (name: string) => boolean = () => true,
+): Promise<TensorFile> {
   const extension = extname(path).toLowerCase();
   switch (extension) {
     case '.safetensors':
-      return withFile(path, (file, size) => readSafetensorsFile(path, file, size));
+      return withFile(path, (file, size) => readSafetensorsFile(path, file, size, wanted));
     case '.npy':
       return withFile(path, async (file, size) => {
-        const first = await readRange(path, file, 0, Math.min(size, npyPrefixBytes));
-        const end = npyHeaderEnd(first, size, path);
-        const header = readNpyHeader(await readRange(path, file, 0, end), size, path);
+        const { header, end } = await npyHeaderOf(path, file, size);
         const data = await readRange(path, file, end, size);
         return { tensors: new Map([[stem(path), npyTensor(header, data, path)]]), metadata: {} };
       });
@@ -45,13 +54,16 @@ export async function readTensors(path: string): Promise<TensorFile> {
         };
       });
     default:
-      throw unsupportedFile(
-        path,
-        `the extension '${extension}' is not one that attnc reads`,
-        'use .safetensors, .npy or .mtx',
-      );
+      throw notRead(path);
   }
 }
+
+const notRead = (path: string): AttncError =>
+  unsupportedFile(
+    path,
+    `the extension '${extname(path).toLowerCase()}' is not one that attnc reads`,
+    'use .safetensors, .npy or .mtx',
+  );
 
 /**
  * Writes .safetensors, or .npy where there is one tensor. The file appears whole or not at all: it is
@@ -128,13 +140,57 @@ export async function writeFileWhole(path: string, parts: readonly (Uint8Array |
   });
 }
 
-async function readSafetensorsFile(path: string, file: FileHandle, size: number): Promise<TensorFile> {
+/** Type and shape of a tensor in a file. */
+export interface TensorHeader {
+  readonly dtype: DType;
+  readonly shape: readonly number[];
+}
+
+/** What tensors a .safetensors or .npy file holds, from its header alone; of a graph, none. */
+export async function readTensorHeaders(path: string): Promise<ReadonlyMap<string, TensorHeader>> {
+  switch (extname(path).toLowerCase()) {
+    case '.safetensors':
+      return withFile(path, async (file, size) => {
+        const { entries } = await safetensorsHeader(path, file, size);
+        return new Map(entries.map(({ name, dtype, shape }) => [name, { dtype, shape }]));
+      });
+    case '.npy':
+      return withFile(path, async (file, size) => {
+        const { dtype, shape } = (await npyHeaderOf(path, file, size)).header;
+        return new Map([[stem(path), { dtype, shape }]]);
+      });
+    case '.mtx':
+      return new Map();
+    default:
+      throw notRead(path);
+  }
+}
+
+async function safetensorsHeader(path: string, file: FileHandle, size: number): Promise<SafetensorsHeader> {
   const first = await readRange(path, file, 0, Math.min(size, 8));
   const length = safetensorsHeaderLength(first, size, path);
-  const text = await readRange(path, file, 8, 8 + length);
-  const { entries, metadata } = readSafetensorsHeader(text, size, path);
+  return readSafetensorsHeader(await readRange(path, file, 8, 8 + length), size, path);
+}
+
+async function npyHeaderOf(
+  path: string,
+  file: FileHandle,
+  size: number,
+): Promise<{ readonly header: NpyHeader; readonly end: number }> {
+  const first = await readRange(path, file, 0, Math.min(size, npyPrefixBytes));
+  const end = npyHeaderEnd(first, size, path);
+  return { header: readNpyHeader(await readRange(path, file, 0, end), size, path), end };
+}
+
+async function readSafetensorsFile(
+  path: string,
+  file: FileHandle,
+  size: number,
+  wanted: (name: string) => boolean,
+): Promise<TensorFile> {
+  const { entries, metadata } = await safetensorsHeader(path, file, size);
   const tensors = new Map<string, Tensor>();
-  for (const entry of entries) {
+  for (const entry of entries.filter((e) => wanted(e.name))) {
     tensors.set(entry.name, entryTensor(entry, await readRange(path, file, entry.begin, entry.end), path));
   }
   return { tensors, metadata };

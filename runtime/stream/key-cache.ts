@@ -5,6 +5,7 @@ import type { TensorBinding } from '../bindings.js';
 import { USAGE } from '../gpu-flags.js';
 import { rowBytesOf, type RowSource } from './rows.js';
 import type { Uploader } from './uploader.js';
+import { emptySlot, placeWindow, type WindowPlace, type WindowSlot } from './window-slots.js';
 
 /** Keys and values of a window on the device. */
 export interface ResidentKeys {
@@ -12,14 +13,9 @@ export interface ResidentKeys {
   readonly v: TensorBinding;
 }
 
-interface Slot {
+interface Slot extends WindowSlot {
   readonly k: GPUBuffer;
   readonly v: GPUBuffer;
-  batch: number;
-  head: number;
-  lo: number;
-  hi: number;
-  used: number;
 }
 
 /**
@@ -53,20 +49,15 @@ export class KeyCache {
       this.#slots.push({
         k: arena.create('k', rows * rowBytesOf(sources.k), usage),
         v: arena.create('v', rows * rowBytesOf(sources.v), usage),
-        batch: -1,
-        head: -1,
-        lo: 0,
-        hi: 0,
-        used: 0,
+        ...emptySlot(),
       });
     }
   }
 
   /** When it resolves, what brings the keys has been submitted. */
-  async window(batch: number, head: number, { lo, hi }: KeyWindow): Promise<ResidentKeys> {
-    const ofHead = this.#slots.filter((s) => s.batch === batch && s.head === head);
-    const there = ofHead.find((s) => s.lo <= lo && hi <= s.hi);
-    const slot = there ?? (await this.#load(ofHead, batch, head, lo, hi));
+  async window(batch: number, head: number, window: KeyWindow): Promise<ResidentKeys> {
+    const { slot, load } = placeWindow(this.#slots, batch, head, window);
+    if (load) await this.#load(slot, load, batch, head, window);
     slot.used = ++this.#clock;
     const view = (buffer: GPUBuffer, { dtype, shape }: RowSource): TensorBinding => ({
       buffer,
@@ -77,26 +68,18 @@ export class KeyCache {
     return { k: view(slot.k, this.#sources.k), v: view(slot.v, this.#sources.v) };
   }
 
-  async #load(ofHead: readonly Slot[], batch: number, head: number, lo: number, hi: number): Promise<Slot> {
-    const shared = (s: Slot): number => Math.min(hi, s.hi) - Math.max(lo, s.lo);
-    const donor = ofHead.reduce<Slot | undefined>(
-      (a, b) => (shared(b) > Math.max(0, a ? shared(a) : 0) ? b : a),
-      undefined,
-    );
-    // What holds the most of it gives, unless it is the only room there is.
-    const room = this.#slots.filter((s) => s !== donor || this.#slots.length === 1);
-    const slot = room.reduce((a, b) => (b.used < a.used ? b : a));
-    const from = donor === slot ? undefined : donor;
-    const kept = from ? { lo: Math.max(lo, from.lo), hi: Math.min(hi, from.hi) } : { lo: hi, hi };
+  async #load(
+    slot: Slot,
+    { from, kept, missing }: NonNullable<WindowPlace<Slot>['load']>,
+    batch: number,
+    head: number,
+    { lo, hi }: KeyWindow,
+  ): Promise<void> {
     // Nothing is in it until it is whole.
     slot.batch = -1;
     if (from && kept.lo < kept.hi) this.#copy(from, slot, lo, kept);
-    const pieces = [
-      { lo, hi: Math.min(kept.lo, hi) },
-      { lo: Math.max(kept.hi, lo), hi },
-    ].filter((p) => p.lo < p.hi);
     await Promise.all(
-      pieces.flatMap((p) =>
+      missing.flatMap((p) =>
         (['k', 'v'] as const).map((name) => {
           const source = this.#sources[name];
           const offset = (p.lo - lo) * rowBytesOf(source);
@@ -105,7 +88,6 @@ export class KeyCache {
       ),
     );
     Object.assign(slot, { batch, head, lo, hi });
-    return slot;
   }
 
   #copy(from: Slot, to: Slot, lo: number, kept: KeyWindow): void {

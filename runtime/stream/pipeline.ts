@@ -1,4 +1,4 @@
-import type { Program } from '../../compiler/ir/program.js';
+import type { Program, StorageType, StorageTypes } from '../../compiler/ir/program.js';
 import { Arena } from '../arena.js';
 import type { Bound } from '../bind.js';
 import type { TensorBinding } from '../bindings.js';
@@ -145,7 +145,8 @@ async function computerOf(
 ): Promise<Computer> {
   const { device } = prepared;
   const types = { input: q.dtype, output: computed };
-  const picked = await pickFor(prepared, bound, bands, types, options);
+  const picked = pickForBands(prepared, { bound, bands, computed }, q.dtype, options);
+  await compileKernels(prepared, picked.variant.kernels, types);
   let sum: EncodeStats | undefined;
 
   const submit = (
@@ -203,19 +204,22 @@ async function computerOf(
   };
 }
 
-/** One variant for all bands, by the first that computes anything. */
-async function pickFor(
+/**
+ * One variant for all bands, by the one with the farthest rows: where its numbers fit in 32 bits, all do.
+ * @param input type of q, k and v
+ */
+export function pickForBands(
   prepared: Prepared,
-  bound: Bound,
-  bands: readonly Band[],
-  types: Parameters<typeof compileKernels>[2],
+  { bound, bands, computed }: Pick<PlannedStream, 'bound' | 'bands' | 'computed'>,
+  input: StorageType,
   options: StreamOptions,
-): Promise<Picked> {
-  const first = bands.find((b) => b.windows.length > 0);
-  const part = first ? bindPart(bound, first, first.windows[0]) : bound;
-  const picked = pickVariant(prepared, part, types, options);
-  await compileKernels(prepared, picked.variant.kernels, types);
-  return picked;
+): Picked {
+  const last = bands.reduce<Band | undefined>(
+    (a, b) => (b.windows.length > 0 && (!a || b.row + b.rows > a.row + a.rows) ? b : a),
+    undefined,
+  );
+  const part = last ? bindPart(bound, last, last.windows[0]) : bound;
+  return pickVariant(prepared, part, { input, output: computed }, options);
 }
 
 const added = (sum: EncodeStats, more: EncodeStats): EncodeStats => ({
@@ -233,7 +237,7 @@ const added = (sum: EncodeStats, more: EncodeStats): EncodeStats => ({
 const nothingDone = (
   { program }: Prepared,
   { variant, tuned }: Picked,
-  types: Parameters<typeof compileKernels>[2],
+  types: StorageTypes,
 ): EncodeStats => ({
   family: variant.family,
   ...types,
