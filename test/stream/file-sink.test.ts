@@ -250,7 +250,7 @@ test('a part that is not the one that was left is not resumed', async (t) => {
     [
       'gone',
       async (part) => execFileSync('rm', [part]),
-      /cannot be resumed: there is no .*\.part; run without --resume/,
+      /cannot be resumed: there is no .*\.part; remove what it left/,
     ],
     ['short', (part) => truncate(part, 100), /has 100 bytes, not the \d+ of the result/],
     ['another header', (part) => edit(part, 20), /begins with another header/],
