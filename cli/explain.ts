@@ -2,12 +2,14 @@ import type { Edges, Pattern } from '../compiler/ir/edges.js';
 import { evaluatePairs, multiplicity } from '../compiler/ir/evaluate.js';
 import { lt, ZERO } from '../compiler/ir/build.js';
 import type { BoundInputs } from '../compiler/ir/inputs.js';
+import type { StorageTypes } from '../compiler/ir/program.js';
 import { planPass, planTiles } from '../compiler/ir/plan.js';
 import { makeSegment } from '../compiler/ir/segment.js';
 import { TILE, type Pass, type Schedule, type Space, type TilePass } from '../compiler/ir/schedule.js';
 import { baseOf, type BoundShape } from '../compiler/ir/shape.js';
 import { rowsSpace } from '../compiler/ir/space.js';
 import { countPass, spread } from '../compiler/ir/statistics.js';
+import { bytesPerElement } from '../runtime/tensor.js';
 import { conditionsOfRules } from './rules.js';
 import { countTilePass, type PassCounts } from './count-pass.js';
 import { allPairs, fallbacksOf, type Fallback } from './fallback.js';
@@ -71,7 +73,8 @@ const COUNT = { most: 512, pairs: 2 ** 24, steps: 2 ** 22 } as const;
 /** Rows looked at for the number of distinct pairs; prime, so that no pattern's period keeps step with them. */
 const ROWS = { least: 499, most: 8191, pairs: 2 ** 25 } as const;
 
-export function explain(session: Session, work: Work): Explanation {
+/** @param types of q, k and v, and of out */
+export function explain(session: Session, work: Work, types: StorageTypes): Explanation {
   const { program, bound } = work;
   const { shape, queries, keys, valueDim } = bound.binding;
   const inputs = bound.inputs.host;
@@ -120,10 +123,10 @@ export function explain(session: Session, work: Work): Explanation {
     waste: issued / Math.max(1, sum),
     flops: { needed: sum * perPair, issued: issued * perPair },
     bytes: {
-      q: 4 * rows * shape.dim,
-      k: 4 * keyRows * shape.dim,
-      v: 4 * keyRows * valueDim,
-      out: 4 * rows * valueDim,
+      q: bytesPerElement[types.input] * rows * shape.dim,
+      k: bytesPerElement[types.input] * keyRows * shape.dim,
+      v: bytesPerElement[types.input] * keyRows * valueDim,
+      out: bytesPerElement[types.output] * rows * valueDim,
       lse: 4 * rows,
       tables: tableBytes(inputs),
       plan: planning.bytes,

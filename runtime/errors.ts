@@ -273,7 +273,7 @@ export function fileChanged(file: string, how: string, cause?: unknown): AttncEr
 /** `why` is a clause about the unfinished result `file`. */
 export function cannotResume(file: string, why: string, details: Record<string, unknown> = {}): AttncError {
   return new AttncError('cannot-resume', `${file} cannot be resumed: ${why}`, {
-    help: 'run without --resume to begin anew',
+    help: 'remove what it left (.part, .journal) to begin anew',
     details: { file, ...details },
   });
 }

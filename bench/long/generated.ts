@@ -42,6 +42,8 @@ export async function runGenerated(
   const stream = {
     out: DTYPE,
     deviceBytes: options.deviceBytes,
+    // Nothing is downloaded, so it does not bound the bands.
+    hostBytes: 2 ** 35,
     bindingBytes: options.bindingBytes,
     onBand: ({ rows, total }: { readonly rows: number; readonly total: number }): void => {
       if (performance.now() - told < 5000) return;

@@ -1,8 +1,11 @@
 import { Command } from 'commander';
-import type { StorageType } from '../../compiler/ir/program.js';
+import { STORAGE_TYPES, type StorageType } from '../../compiler/ir/program.js';
+import { usageError } from '../../runtime/errors.js';
 import { action } from '../action.js';
+import { openFor } from '../device.js';
 import type { Explanation, PassSummary } from '../explain.js';
 import type { RanksExplanation } from '../explain-ranks.js';
+import { readInputs, readPlaces } from '../inputs.js';
 import { load } from '../load.js';
 import {
   addPatternOptions,
@@ -10,17 +13,22 @@ import {
   diagnosticsOption,
   dtypeOption,
   jsonOption,
+  outDtypeOption,
   wholeNumber,
   type PatternOptions,
   type ShapeOptions,
 } from '../options.js';
 import { STATUS, type DiagnosticsFormat, type Session } from '../session.js';
 import { count, listed, milliseconds, percent, scaled } from '../text.js';
-import { patternSummary, prepareWork, readTask, shapeSummary, type Work } from '../work.js';
+import { addBudgetOptions, type BudgetOptions } from '../stream/options.js';
+import { LEFT_OUT } from '../stream/task.js';
+import { patternSummary, prepareWork, shapeSummary, taskOf, type Work } from '../work.js';
 
-interface Options extends PatternOptions, ShapeOptions {
+interface Options extends PatternOptions, ShapeOptions, BudgetOptions {
   readonly ranks?: number;
   readonly dtype?: StorageType;
+  readonly outDtype?: StorageType;
+  readonly device?: string;
   readonly json?: boolean;
   readonly diagnostics: DiagnosticsFormat;
 }
@@ -30,52 +38,88 @@ export function explainCommand(session: Session): Command {
     .description('Say what a pattern costs at a length: edges, tiles, waste, work, memory, passes, planning.')
     .argument('<file>', 'a .attn file or a compiled program; - reads standard input');
   addPatternOptions(command);
-  addShapeOptions(command);
+  addShapeOptions(command).addOption(dtypeOption()).addOption(outDtypeOption());
+  addBudgetOptions(command);
   return command
+    .option('--device <name>', 'measure this device, and say how long a streamed run should take on it')
     .option(
       '--ranks <n>',
       'also what so many ranks of a distributed run send each other',
       wholeNumber(1, 65536),
     )
-    .addOption(dtypeOption())
     .addOption(jsonOption())
     .addOption(diagnosticsOption())
     .addHelpText(
       'after',
       '\nTables that no --input holds are made up, and said to be; at large lengths the counts come from a sample.\n' +
-        '\nExample:\n  $ attnc explain samples/longformer.attn --length 1_000_000 --heads 8',
+        '\nWhere a tensor is past the 2 GiB that GPUs bind at once, or with --memory, --host-memory, --binding or --device:\n' +
+        'what a streamed run takes and moves as well. docs/long-sequences.md says more.\n' +
+        '\nExample:\n  $ attnc explain samples/longformer.attn --length 1_000_000 --heads 8\n' +
+        '  $ attnc explain samples/longnet.attn --length 1e9 --heads 1 --dtype f16 --memory 16G',
     )
     .action(action(session, (file: string, options: Options) => explainFile(session, file, options)));
 }
 
 async function explainFile(session: Session, file: string, options: Options): Promise<number> {
   const loaded = await load(session, file);
-  const task = await readTask(loaded, options);
-  const work = await prepareWork(session, loaded, options, task, true);
+  const places = await readPlaces(options.input ?? []);
+  const task = taskOf(loaded, options, await readInputs(options.input ?? [], LEFT_OUT), places);
+  const given = places.get('q')?.dtype;
+  const types = {
+    input: isStorageType(given) ? given : (options.dtype ?? 'f32'),
+    output: options.outDtype ?? 'f32',
+  };
+  const { isLong, explainLong, longLines, GPU_BINDING } = await import('../stream/explain.js');
+  const { memory, hostMemory, binding, device } = options;
+  const asked = [memory, hostMemory, binding, device].some((x) => x !== undefined);
+  const can = loaded.kind === 'patterns' || loaded.program.windows;
+  const long = can && (asked || (options.ranks === undefined && isLong(task.shapes, types, GPU_BINDING)));
+  if (asked && !can) {
+    throw usageError('the program was compiled for runs in one piece', 'compile it with --windows');
+  }
+  const work = await prepareWork(session, loaded, options, task, true, long);
   const { explain } = await import('../explain.js');
-  const found = explain(session, work);
-  const ranks = options.ranks === undefined ? undefined : await explainExchange(session, work, options);
-  session.progress.clear();
-  session.io.stdout.write(
-    options.json
-      ? toJson(work, found, ranks?.found)
-      : explanationText(work, found, ranks?.lines ?? []) + (ranks?.table ?? ''),
-  );
+  const found = explain(session, work, types);
+  const opened = device === undefined ? undefined : await openFor(session, device);
+  try {
+    const stream = long ? await explainLong(session, work, types, options, opened) : undefined;
+    const ranks = await explainExchange(session, work, options.ranks, types.input);
+    session.progress.clear();
+    const name = opened ? { device: { name: opened.name, kind: opened.kind } } : {};
+    session.io.stdout.write(
+      options.json
+        ? toJson(work, found, stream && { ...name, ...stream }, ranks?.found)
+        : explanationText(work, found, [
+            ...(opened ? [['device', `${opened.name}, ${opened.kind}`] as [string, string]] : []),
+            ...(stream ? longLines(stream) : []),
+            ...(ranks?.lines ?? []),
+          ]) + (ranks?.table ?? ''),
+    );
+  } finally {
+    opened?.close();
+  }
   return STATUS.done;
 }
+
+const isStorageType = (dtype: string | undefined): dtype is StorageType =>
+  STORAGE_TYPES.some((type) => type === dtype);
 
 async function explainExchange(
   session: Session,
   work: Work,
-  { ranks = 1, dtype = 'f32' }: Options,
-): Promise<{ readonly found: RanksExplanation; readonly lines: [string, string][]; readonly table: string }> {
+  ranks: number | undefined,
+  dtype: StorageType,
+): Promise<
+  { readonly found: RanksExplanation; readonly lines: [string, string][]; readonly table: string } | undefined
+> {
+  if (ranks === undefined) return undefined;
   const { explainRanks, ranksLines, ranksTable } = await import('../explain-ranks.js');
   session.progress.step('planning the exchange', `${ranks} ranks`);
   const found = explainRanks(work, ranks, dtype);
   return { found, lines: ranksLines(found), table: ranksTable(found) };
 }
 
-function toJson(work: Work, e: Explanation, ranks: RanksExplanation | undefined): string {
+function toJson(work: Work, e: Explanation, stream: unknown, ranks: RanksExplanation | undefined): string {
   const { shape, queries, keys, valueDim } = work.bound.binding;
   const parameters = Object.fromEntries(work.program.parameters.map((p) => [p.name, p.value]));
   const { batch, heads, keyHeads, dim, grid } = shape;
@@ -86,6 +130,7 @@ function toJson(work: Work, e: Explanation, ranks: RanksExplanation | undefined)
     shape: sizes,
     ...rest,
     planning: { ...planning, milliseconds: planning.milliseconds ?? null },
+    ...(stream === undefined ? {} : { stream }),
     ...(ranks ? { ranks } : {}),
   };
   return `${JSON.stringify(json, undefined, 2)}\n`;

@@ -86,6 +86,8 @@ export async function streamWork(
     for (const source of [sources.q, sources.k, sources.v]) await source.check();
     const summary = await sink.finish();
     const seconds = (performance.now() - start) / 1000;
+    // From here on nothing is lost.
+    stopper.release();
     const sample =
       options.sample === undefined
         ? undefined
@@ -125,9 +127,10 @@ function meterOf(
 
 /** A failure, with how the run goes on. */
 function kept(error: unknown, journal: OpenedSink['journal'], options: StreamedOptions): unknown {
-  if (error instanceof Stopped) {
+  const stopped = [error, error instanceof Error && error.cause].find((e) => e instanceof Stopped);
+  if (stopped) {
     return new StoppedRun(
-      error.signal,
+      stopped.signal,
       journal === undefined
         ? 'stopped; nothing of it is kept (-o FILE or --journal FILE would)'
         : `stopped; what is finished is kept: go on with --resume${options.resume ? '' : ' added'}`,

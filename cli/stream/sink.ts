@@ -70,7 +70,7 @@ function explained(error: unknown): unknown {
   const { file } = error.details as { readonly file: string };
   const made = cannotResume(file, how, error.details);
   return new AttncError('cannot-resume', made.problem, {
-    help: 'give --memory, --host-memory and --binding as the first run had them, or run without --resume to begin anew',
+    help: 'give --memory, --host-memory and --binding as the first run had them, or remove what it left (.part, .journal) to begin anew',
     details: error.details,
     cause: error,
   });

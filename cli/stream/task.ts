@@ -18,7 +18,7 @@ export type Places = ReadonlyMap<string, TensorPlace>;
 const NOTHING: GivenTensors = { tensors: new Map(), metadata: {}, files: [] };
 
 /** Tensors of `--input` files that are not read whole; results that came with them are not looked at. */
-const LEFT_OUT = new Set(['q', 'k', 'v', 'out', 'lse']);
+export const LEFT_OUT = new Set(['q', 'k', 'v', 'out', 'lse']);
 
 /** Bytes that every device binds. */
 const BOUND_EVERYWHERE = 2 ** 27;

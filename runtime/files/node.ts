@@ -2,7 +2,14 @@ import { open, readFile, realpath, rename, stat, unlink } from 'node:fs/promises
 import type { FileHandle } from 'node:fs/promises';
 import { basename, dirname, extname, join } from 'node:path';
 import { randomBytes } from 'node:crypto';
-import { brokenFile, fileAccess, isAttncError, outOfMemory, unsupportedFile } from '../errors.js';
+import {
+  brokenFile,
+  fileAccess,
+  isAttncError,
+  outOfMemory,
+  unsupportedFile,
+  type AttncError,
+} from '../errors.js';
 import { tensor } from '../tensor.js';
 import type { DType, Tensor } from '../tensor.js';
 import { readMatrixMarket } from './matrix-market.js';
@@ -47,13 +54,16 @@ export async function readTensors(
         };
       });
     default:
-      throw unsupportedFile(
-        path,
-        `the extension '${extension}' is not one that attnc reads`,
-        'use .safetensors, .npy or .mtx',
-      );
+      throw notRead(path);
   }
 }
+
+const notRead = (path: string): AttncError =>
+  unsupportedFile(
+    path,
+    `the extension '${extname(path).toLowerCase()}' is not one that attnc reads`,
+    'use .safetensors, .npy or .mtx',
+  );
 
 /**
  * Writes .safetensors, or .npy where there is one tensor. The file appears whole or not at all: it is
@@ -136,7 +146,7 @@ export interface TensorHeader {
   readonly shape: readonly number[];
 }
 
-/** What tensors a .safetensors or .npy file holds, from its header alone; none of a file of another kind. */
+/** What tensors a .safetensors or .npy file holds, from its header alone; of a graph, none. */
 export async function readTensorHeaders(path: string): Promise<ReadonlyMap<string, TensorHeader>> {
   switch (extname(path).toLowerCase()) {
     case '.safetensors':
@@ -149,8 +159,10 @@ export async function readTensorHeaders(path: string): Promise<ReadonlyMap<strin
         const { dtype, shape } = (await npyHeaderOf(path, file, size)).header;
         return new Map([[stem(path), { dtype, shape }]]);
       });
-    default:
+    case '.mtx':
       return new Map();
+    default:
+      throw notRead(path);
   }
 }
 

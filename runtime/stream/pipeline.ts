@@ -204,15 +204,21 @@ async function computerOf(
   };
 }
 
-/** One variant for all bands, by the first that computes anything. @param input type of q, k and v */
+/**
+ * One variant for all bands, by the one with the farthest rows: where its numbers fit in 32 bits, all do.
+ * @param input type of q, k and v
+ */
 export function pickForBands(
   prepared: Prepared,
   { bound, bands, computed }: Pick<PlannedStream, 'bound' | 'bands' | 'computed'>,
   input: StorageType,
   options: StreamOptions,
 ): Picked {
-  const first = bands.find((b) => b.windows.length > 0);
-  const part = first ? bindPart(bound, first, first.windows[0]) : bound;
+  const last = bands.reduce<Band | undefined>(
+    (a, b) => (b.windows.length > 0 && (!a || b.row + b.rows > a.row + a.rows) ? b : a),
+    undefined,
+  );
+  const part = last ? bindPart(bound, last, last.windows[0]) : bound;
   return pickVariant(prepared, part, { input, output: computed }, options);
 }
 

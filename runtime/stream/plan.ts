@@ -2,7 +2,7 @@ import type { Program, StorageType } from '../../compiler/ir/program.js';
 import { baseOf } from '../../compiler/ir/shape.js';
 import { bind, type Bound } from '../bind.js';
 import type { Settings } from '../bindings.js';
-import { usageError } from '../errors.js';
+import { limitTooSmall, usageError } from '../errors.js';
 import type { ChooseOptions } from '../launches.js';
 import { planBands, type Band } from '../parts/bands.js';
 import { neededKeys } from '../parts/needed.js';
@@ -63,6 +63,21 @@ export const deliveriesOf = (band: Band): readonly Delivery[] =>
     hi: band.row + band.rows,
   }));
 
+/** Tables are bound whole, in one buffer. */
+function checkTables({ inputs }: Bound, most: number): void {
+  let words = 0;
+  for (const input of inputs.host.values()) {
+    words +=
+      input.kind === 'table'
+        ? input.data.length
+        : input.rowPtr.length + input.colIdx.length + (input.weight?.length ?? 0);
+  }
+  for (const input of inputs.device.values()) words += input.words;
+  if (4 * words > most) {
+    throw limitTooSmall('maxStorageBufferBindingSize', 4 * words, most, 'tables and graphs are bound whole');
+  }
+}
+
 export function planStream(
   program: Program,
   sources: StreamSources,
@@ -81,6 +96,7 @@ export function planStream(
     hostBytes: options.hostBytes ?? 2 ** 30,
     bindingBytes: Math.min(most, options.bindingBytes ?? Infinity),
   };
+  checkTables(bound, budget.bindingBytes);
   const { shape } = bound.binding;
   const needed = neededKeys(bound);
   const planFor = (computed: StorageType): PlannedStream => {

@@ -107,7 +107,11 @@ const cases: readonly Case[] = [
     status: 1,
     says: /input 'doc'.*missing/,
   },
-  { args: `run ${longformer} --random --length 1e9`, status: 1, says: /ATTN4005.*not enough memory/ },
+  {
+    args: `verify ${longformer} --pattern longformer --length 1e9 --json`,
+    status: 1,
+    says: /ATTN4005.*not enough memory/,
+  },
   {
     args: `run ${longformer} --random --length 9 --device nosuch`,
     status: 3,

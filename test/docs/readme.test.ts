@@ -11,6 +11,7 @@ import { fencedBlocks } from './pictures.js';
 import { draw, examplesOf, execute, matches, picturesOf, readmeFile, runExamples } from './readme.js';
 
 const document = readFileSync(readmeFile, 'utf8');
+const longFile = 'docs/long-sequences.md';
 const blocks = fencedBlocks(document);
 const inBrowser = browserAvailable() === null ? test.skip : test;
 
@@ -33,6 +34,15 @@ test.serial('every command does what is shown', async (t) => {
   await runExamples(examples, ({ command, shown }, { status, output }) => {
     t.is(status, 0, `${command}\n${output}`);
     if (shown !== '') t.true(matches(output, shown), `${command}\nshown:\n${shown}\nprinted:\n${output}`);
+  });
+});
+
+test.serial('so do those of docs/long-sequences.md', async (t) => {
+  const examples = examplesOf(readFileSync(longFile, 'utf8'));
+  t.true(examples.length >= 2);
+  await runExamples(examples, ({ command, shown }, { status, output }) => {
+    t.is(status, 0, `${command}\n${output}`);
+    t.true(matches(output, shown), `${command}\nshown:\n${shown}\nprinted:\n${output}`);
   });
 });
 
@@ -117,7 +127,7 @@ inBrowser(`the page runs${browserAvailable() === null ? ` (${NO_BROWSER})` : ''}
 });
 
 test('every file that is linked is there', (t) => {
-  for (const file of [readmeFile, 'CONTRIBUTING.md', 'docs/language.md', 'docs/diagnostics.md']) {
+  for (const file of [readmeFile, 'CONTRIBUTING.md', 'docs/language.md', 'docs/diagnostics.md', longFile]) {
     const text = readFileSync(file, 'utf8').replace(/```[^]*?```/g, '');
     for (const [, link] of text.matchAll(/\]\(([^)#:\s]+)(?:#[^)]*)?\)/g)) {
       t.true(existsSync(join(dirname(file), link)), `${file}: ${link}`);

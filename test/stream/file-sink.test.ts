@@ -2,7 +2,6 @@
 
 import { execFileSync } from 'node:child_process';
 import { open, readdir, readFile, stat, symlink, truncate, writeFile } from 'node:fs/promises';
-import type { FileHandle } from 'node:fs/promises';
 import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import test from 'ava';
@@ -12,7 +11,7 @@ import { checksumSink } from '../../runtime/stream/checksum-sink.js';
 import { fileRows } from '../../runtime/stream/node/file-rows.js';
 import { fileSink } from '../../runtime/stream/node/file-sink.js';
 import type { DoneBand } from '../../runtime/stream/tally.js';
-import { withFolder } from './folder.js';
+import { failWrites, withFolder } from './folder.js';
 import { bandsOf, results, tensorsOf, writeBand, type Shape } from './results.js';
 
 const SHAPE: Shape = [2, 3, 70, 16];
@@ -152,18 +151,6 @@ test('wrong bands are refused', async (t) => {
   });
 });
 
-/** Makes the next write of any file fail as a full disk does. */
-async function failNextWrite(folder: string, code: string): Promise<() => void> {
-  const probe = await open(join(folder, 'probe'), 'w');
-  const prototype = Object.getPrototypeOf(probe) as Pick<FileHandle, 'write'>;
-  await probe.close();
-  const { write } = prototype;
-  prototype.write = () => Promise.reject(Object.assign(new Error(`${code}: injected`), { code }));
-  return () => {
-    prototype.write = write;
-  };
-}
-
 const FAILURES: readonly (readonly [string, RegExp])[] = [
   [
     'ENOSPC',
@@ -182,7 +169,7 @@ test.serial('a write that fails is told, and what was written before is kept', a
       const first = await fileSink(path, 'f16', SHAPE);
       const done: DoneBand[] = [];
       for (const band of bands.slice(0, 5)) done.push({ ...band, ...(await writeBand(first, of, band)) });
-      const restore = await failNextWrite(folder, code);
+      const restore = await failWrites(folder, code);
       try {
         const error = await t.throwsAsync(writeBand(first, of, bands[5]), { instanceOf: AttncError });
         t.is(error?.kind, 'file-access');
@@ -263,7 +250,7 @@ test('a part that is not the one that was left is not resumed', async (t) => {
     [
       'gone',
       async (part) => execFileSync('rm', [part]),
-      /cannot be resumed: there is no .*\.part; run without --resume/,
+      /cannot be resumed: there is no .*\.part; remove what it left/,
     ],
     ['short', (part) => truncate(part, 100), /has 100 bytes, not the \d+ of the result/],
     ['another header', (part) => edit(part, 20), /begins with another header/],

@@ -112,7 +112,7 @@ const DAMAGED: readonly (readonly [string, Edit, RegExp])[] = [
   [
     'empty',
     () => '',
-    /out\.npy cannot be resumed: its journal .* has no readable first line; run without --resume/,
+    /out\.npy cannot be resumed: its journal .* has no readable first line; remove what it left/,
   ],
   ['a torn first line', (x) => x.slice(0, 50), /no readable first line/],
   ['something else', () => '{}\n', /it is not a journal of attnc/],
@@ -139,7 +139,8 @@ test('a damaged journal is not followed', async (t) => {
     await rm(path);
     await t.throwsAsync(opening(path, true), {
       instanceOf: AttncError,
-      message: /out\.npy cannot be resumed: there is no journal .*; run without --resume to begin anew/,
+      message:
+        /out\.npy cannot be resumed: there is no journal .*; remove what it left \(.part, .journal\) to begin anew/,
     });
   });
 });
@@ -192,7 +193,7 @@ test('a run goes on only as what it was', async (t) => {
       t.is(error?.kind, 'cannot-resume');
       t.is(
         error?.message,
-        `out.npy cannot be resumed: it was begun by another run: ${what}; run without --resume to begin anew`,
+        `out.npy cannot be resumed: it was begun by another run: ${what}; remove what it left (.part, .journal) to begin anew`,
       );
     }
     const bands = await t.throwsAsync(opening(path, true, IDENTITY, bandsOf(SHAPE, 30)), {
