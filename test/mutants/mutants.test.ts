@@ -53,7 +53,11 @@ const MUTANTS: readonly Mutant[] = [
     to: "make('bitxor', 'int', [r.lo, r.hi])",
   },
   // tables
-  { file: 'compiler/ir/inputs.js', from: 'b = hi + s.leaves + 1', to: 'b = hi + s.leaves' },
+  {
+    file: 'compiler/ir/inputs.js',
+    from: 'scan(s.data, lo, hi, sign, start)',
+    to: 'scan(s.data, lo, hi - 1, sign, start)',
+  },
   { file: 'compiler/ir/inputs.js', from: 'graph.colIdx[at] <= bHi', to: 'graph.colIdx[at] < bHi' },
   // bounds
   {
