@@ -45,7 +45,7 @@ export async function attnc(args: string | readonly string[], around: Surroundin
 }
 
 /** Whether work takes longer than a second is the machine's business. */
-const withoutProgress = (text: string): string => text.replace(/^attnc: .* …\n/gm, '');
+const withoutProgress = (text: string): string => text.replace(/^attnc: (?!error).* …\n/gm, '');
 
 const words = (line: string): string[] => line.split(' ').filter((w) => w !== '');
 
