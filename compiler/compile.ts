@@ -90,7 +90,7 @@ export function programOf(
 ): Program {
   return {
     format: 'attnc-program',
-    version: 3,
+    version: 4,
     name: pattern.name,
     doc: pattern.doc,
     dim,

@@ -35,13 +35,13 @@ const LOCKSTEP = ['nvidia'];
 export function matrixProblem(device: GPUDevice, needs: MatrixNeeds): string | undefined {
   const facts = known.get(device);
   if (facts === undefined) return 'the adapter is not known (describeAdapter)';
-  const { m, n, k, lanes, lockstep } = needs;
+  const { m, n, k, lanes, scoreColumns, lockstep } = needs;
   if (facts.subgroupMinSize !== lanes || facts.subgroupMaxSize !== lanes)
     return `subgroups are of ${facts.subgroupMinSize} to ${facts.subgroupMaxSize}, not of ${lanes}`;
   if (lockstep && !LOCKSTEP.includes(facts.vendor)) return 'its subgroups are not known to run in lockstep';
-  const has = [...(facts.subgroupMatrixConfigs ?? [])].some(
-    (c) =>
-      c.componentType === 'f16' && c.resultComponentType === 'f32' && c.M === m && c.N === n && c.K === k,
+  const configurations = [...(facts.subgroupMatrixConfigs ?? [])].filter(
+    (c) => c.componentType === 'f16' && c.resultComponentType === 'f32' && c.M === m && c.K === k,
   );
-  return has ? undefined : `there are no matrices of ${m} x ${n} x ${k}, f16 to f32`;
+  const missing = [n, scoreColumns].find((columns) => !configurations.some((c) => c.N === columns));
+  return missing === undefined ? undefined : `there are no matrices of ${m} x ${missing} x ${k}, f16 to f32`;
 }

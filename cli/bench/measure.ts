@@ -1,5 +1,5 @@
-import type { Program, StorageType } from '../../compiler/ir/program.js';
-import type { Schedule } from '../../compiler/ir/schedule.js';
+import type { Kernel, Program, StorageType } from '../../compiler/ir/program.js';
+import type { Pass, Schedule } from '../../compiler/ir/schedule.js';
 import { bind, type Bound } from '../../runtime/bind.js';
 import type { Bindings, HostTensors, Settings } from '../../runtime/bindings.js';
 import {
@@ -50,7 +50,7 @@ export interface Measured {
   readonly stats: EncodeStats;
   readonly schedule: Schedule;
   readonly bound: Bound;
-  /** Query rows of a tile in the kernels of each pass; undefined of gathers. */
+  /** Query rows that visit tiles of keys by themselves in the kernels of each pass; undefined of gathers. */
   readonly tileRows: readonly (number | undefined)[];
   /** Milliseconds in which the device's driver compiled the kernels. */
   readonly compileMilliseconds: number;
@@ -123,7 +123,10 @@ export async function measure(
       tileRows: plan.value.plans.map(
         (p, n) =>
           p &&
-          plan.value.launches.find((l) => l.kernel.pass === n && TILED.includes(l.kernel.role))?.kernel.rows,
+          rowsApart(
+            plan.value.launches.find((l) => l.kernel.pass === n && TILED.includes(l.kernel.role))?.kernel,
+            plan.value.schedule.passes[n],
+          ),
       ),
       compileMilliseconds,
       buffers: { sets: made.sets.length, bytesASet: made.bytesASet },
@@ -134,6 +137,10 @@ export async function measure(
 }
 
 const TILED: readonly string[] = ['tiles', 'decode'];
+
+/** Of a kernel, the query rows that visit tiles of keys by themselves. Tiles of a grid are counted whole. */
+const rowsApart = (kernel: Kernel | undefined, pass: Pass): number | undefined =>
+  pass.kind === 'tiles' && pass.queries.kind !== 'grid' ? (kernel?.apart ?? kernel?.rows) : kernel?.rows;
 
 function runOnce(device: GPUDevice, recording: Recording): Promise<undefined> {
   return guarded(device, () => {

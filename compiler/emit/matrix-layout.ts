@@ -2,7 +2,10 @@ import type { Target } from './target.js';
 
 /** How a matrix kernel divides its work: which part of the tile each subgroup and lane has, and what lies where. */
 
-/** A configuration of subgroup matrices: f16 operands, f32 sums; the product of an m × k and a k × n matrix. */
+/**
+ * A configuration of subgroup matrices: f16 operands, f32 sums; the product of an m × k and a k × n matrix. Scores are
+ * products of m × k and k × SCORE_COLUMNS, which the device must have too.
+ */
 export interface MatrixUnit {
   readonly m: number;
   readonly n: number;
@@ -11,13 +14,19 @@ export interface MatrixUnit {
   readonly lanes: number;
 }
 
+/**
+ * Columns of a matrix of scores. Rows of 8 f32, one after the other, fill the banks of workgroup memory when a subgroup
+ * stores two rows of four at a time: rows of 16, padded or not, meet in some of them.
+ */
+export const SCORE_COLUMNS = 8;
+
 export interface MatrixTiling {
   /** Subgroups of a workgroup, and row blocks (of m query rows) of a subgroup. */
   readonly subgroups: number;
   readonly blocks: number;
   /** Keys that are staged at once: a divisor of 64, a multiple of n and k. */
   readonly keys: number;
-  /** Of those, keys that are scored at once, in a loop that compilers cannot unroll: it bounds the registers. */
+  /** Of those, keys that are scored at once: it bounds the registers. */
   readonly chunk: number;
   /** Fetch the next keys and values into registers while computing on the present ones. */
   readonly prefetch: boolean;
@@ -26,15 +35,23 @@ export interface MatrixTiling {
    * subgroup runs in lockstep and its accesses to workgroup memory stay in program order.
    */
   readonly lone: boolean;
+  /**
+   * What weights are relative to is estimated from a row's first scores and then stays, so that results in registers
+   * are never rescaled. Rows for which that turns out too high or too low are computed again, rescaling as they go.
+   * For patterns whose scores are plain dot products; others rescale, whatever this says.
+   */
+  readonly steady: boolean;
 }
 
 export interface MatrixLayout extends MatrixUnit, MatrixTiling {
   readonly rows: number;
+  /** Query rows of a subgroup. */
+  readonly ownRows: number;
   readonly threads: number;
-  /** Matrices along the head dimension of q and k, along the keys (as products and as columns), along that of v. */
+  /** Matrices along the head dimension of q and k, along the keys (as products and as scores), along that of v. */
   readonly dimSteps: number;
   readonly keySteps: number;
-  readonly keyColumns: number;
+  readonly scoreTiles: number;
   readonly valueColumns: number;
   /** 16-byte pieces of a staged row of k and v, and of a row of the tensors. */
   readonly keyPieces: number;
@@ -44,13 +61,13 @@ export interface MatrixLayout extends MatrixUnit, MatrixTiling {
   /** Distances between rows, in 16-byte pieces: one more than needed, for the banks. */
   readonly keyStride: number;
   readonly valueStride: number;
-  readonly scoreStride: number;
   readonly weightStride: number;
+  readonly resultStride: number;
   /** Pieces of the staged keys and values, and of the scratch space of a subgroup. */
   readonly valuesAt: number;
   readonly staged: number;
   readonly scratch: number;
-  /** Lanes that share a row, and pairs of vec4s of scores that each has. */
+  /** Lanes that share a row, and matrices of scores of which each has a row of 8. */
   readonly sharers: number;
   readonly pairs: number;
   /** vec4s of a result row that a lane stores. */
@@ -67,16 +84,18 @@ export function matrixLayout(target: Target, unit: MatrixUnit, tiling: MatrixTil
   const keyPieces = (dimSteps * k) / 8;
   const valuePieces = (valueColumns * n) / 8;
   const sharers = lanes / m;
-  const scoreStride = chunk / 4 + 1;
+  const resultStride = chunk / 4 + 1;
   const valuesAt = keys * (keyPieces + 1);
   return {
     ...unit,
     ...tiling,
+    steady: tiling.steady && target.score === undefined,
     rows: subgroups * blocks * m,
+    ownRows: blocks * m,
     threads: subgroups * lanes,
     dimSteps,
     keySteps: chunk / k,
-    keyColumns: chunk / n,
+    scoreTiles: chunk / SCORE_COLUMNS,
     valueColumns,
     keyPieces,
     valuePieces,
@@ -84,14 +103,15 @@ export function matrixLayout(target: Target, unit: MatrixUnit, tiling: MatrixTil
     valueWidth: target.valueDim / 8,
     keyStride: keyPieces + 1,
     valueStride: valuePieces + 1,
-    scoreStride,
     weightStride: chunk / 8 + 1,
+    resultStride,
     valuesAt,
     // A subgroup's queries pass through it too.
     staged: Math.max(valuesAt + keys * (valuePieces + 1), blocks * m * (keyPieces + 1)),
-    scratch: m * scoreStride,
+    // Room for scores, weights and results in turn.
+    scratch: m * resultStride,
     sharers,
-    pairs: chunk / 8 / sharers,
+    pairs: chunk / SCORE_COLUMNS / sharers,
     columns: Math.ceil((valueColumns * n) / 4 / sharers),
     parts: 64 / keys,
   };

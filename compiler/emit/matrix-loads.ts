@@ -7,48 +7,75 @@ import { lines, wgsl } from './wgsl.js';
 
 const leftType = ({ m, k }: MatrixLayout): string => `subgroup_matrix_left<f16, ${k}, ${m}>`;
 
-/** Statements that stage the queries, as many rows at a time as fit, and load each subgroup's own as matrices. */
+/**
+ * Statements that stage the queries and load each subgroup's own as matrices. All are read from memory at once, into
+ * registers that nothing else needs yet, and pass through workgroup memory as many rows at a time as fit.
+ */
 export function stageQueries(shader: Shader, layout: MatrixLayout): string {
-  const { rows, threads, keyPieces, keyStride, keyWidth, blocks, m, k, dimSteps } = layout;
-  const perRound = Math.min(rows, Math.floor(layout.staged / keyStride / (blocks * m)) * blocks * m);
+  const { rows, threads, keyPieces, keyStride, keyWidth, ownRows, blocks, m, k, dimSteps } = layout;
+  const perRound = Math.min(rows, Math.floor(layout.staged / keyStride / ownRows) * ownRows);
   const rounds = Math.ceil(rows / perRound);
-  const load = (b: number, d: number): string => {
-    const first = `first_row + ${b * m}u`;
-    return `query_${b}_${d} = subgroupMatrixLoad<${leftType(layout)}, row_major>(&staged, (${first}${rounds > 1 ? ` - first` : ''}) * ${keyStride}u + ${(d * k) / 8}u, ${keyStride}u);`;
+  const loads = (round: number): string => {
+    const first = round === 0 ? 'first_row' : `(first_row - ${round * perRound}u)`;
+    return lines(blocks, (b) =>
+      lines(dimSteps, (d) => {
+        const at = `${first} * ${keyStride}u + ${b * m * keyStride + (d * k) / 8}u`;
+        return `query_${b}_${d} = subgroupMatrixLoad<${leftType(layout)}, row_major>(&staged, ${at}, ${keyStride}u);`;
+      }).join('\n'),
+    ).join('\n');
   };
-  const loads = lines(blocks, (b) => lines(dimSteps, (d) => load(b, d)).join('\n'));
-  const stage = (count: string): string => wgsl`
-    for (var n = thread; n < ${perRound * keyPieces}u; n += ${threads}u) {
-      let r = n / ${keyPieces}u;
-      let piece = n % ${keyPieces}u;
-      let i = query_position(at, i32(at.tile), i32(${count}));
-      var value = vec4<u32>();
-      if (i >= 0${keyWidth < keyPieces ? ` && piece < ${keyWidth}u` : ''}) {
-        value = ${shader.bind('q')}[${rowStart(shader, 'q', 'u32(i - at.first)')} + piece];
-      }
-      staged[r * ${keyStride}u + piece] = value;
-    }`;
-  const variables = lines(blocks, (b) =>
-    lines(dimSteps, (d) => `var query_${b}_${d}: ${leftType(layout)};`).join('\n'),
-  );
-  if (rounds === 1) {
+  const guarded = (condition: string | undefined, body: string): string =>
+    condition === undefined ? body : `if (${condition}) {\n  ${body.replaceAll('\n', '\n  ')}\n}`;
+  /** The pieces that a thread copies in a round. */
+  const copies = Array.from({ length: rounds }, (_, round) => {
+    const count = Math.min(perRound, rows - round * perRound) * keyPieces;
+    return Array.from({ length: Math.ceil(count / threads) }, (_, c) => ({
+      name: `piece_${round}_${c}`,
+      round,
+      n: c === 0 ? 'thread' : `thread + ${c * threads}u`,
+      guard: (c + 1) * threads <= count ? undefined : `thread + ${c * threads}u < ${count}u`,
+    }));
+  });
+  const columns = `(column) % ${keyPieces}u`;
+  const fetch = ({ name, round, n, guard }: (typeof copies)[number][number]): string => {
+    const column = columns.replace('column', n);
+    const inside = `i >= 0${keyWidth < keyPieces ? ` && ${column} < ${keyWidth}u` : ''}`;
+    const row = `(${n}) / ${keyPieces}u${round === 0 ? '' : ` + ${round * perRound}u`}`;
     return wgsl`
-      // The subgroup's queries, as matrices.
-      ${variables}
-      ${stage('r')}
-      workgroupBarrier();
-      ${loads}`;
-  }
+      var ${name} = vec4<u32>();
+      ${guarded(
+        guard,
+        wgsl`
+        {
+          let i = query_position(at, i32(at.tile), i32(${row}));
+          if (${inside}) {
+            ${name} = ${shader.bind('q')}[${rowStart(shader, 'q', 'u32(i - at.first)')} + ${column}];
+          }
+        }`,
+      )}`;
+  };
+  const commit = ({ name, n, guard }: (typeof copies)[number][number]): string =>
+    guarded(
+      guard,
+      `staged[((${n}) / ${keyPieces}u) * ${keyStride}u + ${columns.replace('column', n)}] = ${name};`,
+    );
   return wgsl`
     // The subgroup's queries, as matrices.
-    ${variables}
-    for (var first = 0u; first < ${rows}u; first += ${perRound}u) {
-      workgroupBarrier();
-      ${stage('first + r')}
-      workgroupBarrier();
-      if (first_row >= first && first_row < first + ${perRound}u) {
-        ${loads}
-      }
+    ${lines(blocks, (b) => lines(dimSteps, (d) => `var query_${b}_${d}: ${leftType(layout)};`).join('\n'))}
+    {
+      ${copies.flat().map(fetch)}
+      ${lines(rounds, (round) => {
+        const [first, end] = [round * perRound, (round + 1) * perRound];
+        const own =
+          rounds === 1
+            ? undefined
+            : [...(round > 0 ? [`first_row >= ${first}u`] : []), ...(end < rows ? [`first_row < ${end}u`] : [])];
+        return wgsl`
+          ${round > 0 ? 'workgroupBarrier();' : ''}
+          ${copies[round].map(commit)}
+          workgroupBarrier();
+          ${guarded(own?.join(' && '), loads(round))}`;
+      })}
     }`;
 }
 
@@ -147,8 +174,11 @@ export function fetchTile(layout: MatrixLayout, { affine, places }: KeyFinding):
     ${same ? '' : values.map(one)}`;
 }
 
-/** Statements that put the fetched keys and values into workgroup memory. */
-export function commitTile(layout: MatrixLayout, finding: KeyFinding): string {
+/**
+ * Statements that put the fetched keys and values into workgroup memory.
+ * @param mayCare whether the kernel may be at it with care
+ */
+export function commitTile(layout: MatrixLayout, finding: KeyFinding, mayCare: boolean): string {
   const clear = wgsl`
     if (careful) {
       if (thread < 2u) {
@@ -176,7 +206,7 @@ export function commitTile(layout: MatrixLayout, finding: KeyFinding): string {
     finding.places === 'found' ? `place_${n}` : `grid_place(position_${n})`;
   return wgsl`
     ${layout.prefetch ? '' : [fetchVariables(layout, finding), fetchTile(layout, finding)]}
-    ${clear}
+    ${mayCare ? clear : ''}
     ${positions(layout, (n, r) => `key_positions[${r}] = position_${n};${finding.places === 'none' ? '' : `\nkey_places[${r}] = ${place(n)};`}`)}
     ${copiesOf(layout, 'key').map(write)}
     ${copiesOf(layout, 'value').map(write)}`;

@@ -1,25 +1,36 @@
-import { resultType, type MatrixLayout } from './matrix-layout.js';
+import { resultType, SCORE_COLUMNS, type MatrixLayout } from './matrix-layout.js';
 import { lines, wgsl } from './wgsl.js';
 
 /** The two products of a tile. */
 
-const rightType = ({ n, k }: MatrixLayout): string => `subgroup_matrix_right<f16, ${n}, ${k}>`;
+const rightType = (n: number, k: number): string => `subgroup_matrix_right<f16, ${n}, ${k}>`;
 const leftType = ({ m, k }: MatrixLayout): string => `subgroup_matrix_left<f16, ${k}, ${m}>`;
+const scoreType = ({ m }: MatrixLayout): string => `subgroup_matrix_result<f32, ${SCORE_COLUMNS}, ${m}>`;
 
-/** scores = queries · keys, into `score_B_N`; every matrix of keys serves all blocks of the subgroup. */
+/** scores = queries · keys, into `score_B_T`; every matrix of keys serves all blocks of the subgroup. */
 export function scoreTile(layout: MatrixLayout): string {
-  const { blocks, keyColumns, dimSteps, keyStride, n, k } = layout;
-  const product = (d: number, c: number): string => {
-    const at = c * n * keyStride + (d * k) / 8;
+  const { blocks, scoreTiles, dimSteps, keyStride, k } = layout;
+  const product = (d: number, t: number): string => {
+    const at = t * SCORE_COLUMNS * keyStride + (d * k) / 8;
     return wgsl`
       {
-        let keys = subgroupMatrixLoad<${rightType(layout)}, col_major>(&staged, keys_at + ${at}u, ${keyStride}u);
-        ${lines(blocks, (b) => `score_${b}_${c} = subgroupMatrixMultiplyAccumulate(query_${b}_${d}, keys, score_${b}_${c});`)}
+        let keys = subgroupMatrixLoad<${rightType(SCORE_COLUMNS, k)}, col_major>(&staged, keys_at + ${at}u, ${keyStride}u);
+        ${lines(blocks, (b) => `score_${b}_${t} = subgroupMatrixMultiplyAccumulate(query_${b}_${d}, keys, score_${b}_${t});`)}
       }`;
   };
   return wgsl`
-    ${lines(blocks, (b) => lines(keyColumns, (c) => `var score_${b}_${c} = ${resultType(layout)}(0.0);`).join('\n'))}
-    ${lines(dimSteps, (d) => lines(keyColumns, (c) => product(d, c)).join('\n'))}`;
+    ${lines(blocks, (b) => lines(scoreTiles, (t) => `var score_${b}_${t} = ${scoreType(layout)}(0.0);`).join('\n'))}
+    ${lines(dimSteps, (d) => lines(scoreTiles, (t) => product(d, t)).join('\n'))}`;
+}
+
+/** Statements that put a block's scores into scratch space: matrix after matrix, each row after row. */
+export function storeScores({ scoreTiles, m }: MatrixLayout, b: number): readonly string[] {
+  const size = (m * SCORE_COLUMNS) / 4;
+  const stride = SCORE_COLUMNS / 4;
+  return lines(
+    scoreTiles,
+    (t) => `subgroupMatrixStore<row_major>(own, ${t * size}u, score_${b}_${t}, ${stride}u);`,
+  );
 }
 
 /** results += weights · values. */
@@ -29,7 +40,7 @@ export function addValues(layout: MatrixLayout): string {
     const at = s * k * valueStride + (c * n) / 8;
     return wgsl`
       {
-        let values = subgroupMatrixLoad<${rightType(layout)}, row_major>(&staged, values_at + ${at}u, ${valueStride}u);
+        let values = subgroupMatrixLoad<${rightType(n, k)}, row_major>(&staged, values_at + ${at}u, ${valueStride}u);
         ${lines(blocks, (b) => `result_${b}_${c} = subgroupMatrixMultiplyAccumulate(weight_${b}_${s}, values, result_${b}_${c});`)}
       }`;
   };
@@ -44,3 +55,7 @@ export function loadWeights(layout: MatrixLayout, b: number): readonly string[] 
     return `let weight_${b}_${s} = subgroupMatrixLoad<${leftType(layout)}, row_major>(own, ${at}, ${layout.weightStride}u);`;
   });
 }
+
+/** Declares a block's results, all 0. */
+export const declareResults = (layout: MatrixLayout, b: number): readonly string[] =>
+  lines(layout.valueColumns, (c) => `var result_${b}_${c} = ${resultType(layout)}(0.0);`);

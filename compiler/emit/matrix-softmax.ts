@@ -1,11 +1,8 @@
-import { loadWeights } from './matrix-products.js';
+import { loadWeights, storeScores } from './matrix-products.js';
 import { resultType, syncOf, type MatrixLayout } from './matrix-layout.js';
 import { lines, wgsl } from './wgsl.js';
 
 /** Online softmax of a block of scores: matrices → scratch space → lanes → scratch space → matrices. */
-
-/** vec4 number q of a lane's scores: its place in the row, in vec4s, without the lane's own part. */
-const quadAt = (layout: MatrixLayout, q: number): number => 2 * layout.sharers * (q >> 1) + (q & 1);
 
 /** Statements that combine what the lanes of a row have, by butterflies. */
 export function overSharers(layout: MatrixLayout, op: (other: string) => string): readonly string[] {
@@ -14,26 +11,99 @@ export function overSharers(layout: MatrixLayout, op: (other: string) => string)
   return out;
 }
 
-/** Statements from a block's scores to its weights. Blocks take turns with the scratch space: there is little of it. */
-export function updateSoftmax(layout: MatrixLayout, b: number, hasScore: boolean, places: boolean): string {
-  const { keyColumns, n, scoreStride, weightStride, pairs, sharers } = layout;
-  const { sync } = syncOf(layout);
-  const quads = 2 * pairs;
-  const each = (line: (q: number) => string): readonly string[] => lines(quads, line);
-  // In place and in a loop, so that this costs no registers where it isn't needed.
-  const finish = wgsl`
-    for (var q = 0u; q < ${quads}u; q++) {
-      let column = 2u * (${sharers > 1 ? `${sharers}u * ` : ''}(q >> 1u) + x) + (q & 1u);
-      let place = y * ${scoreStride}u + column;
+/**
+ * Of the lane's scores number q (a vec4): place in scratch space, and first column. A lane has all 8 of its row in every
+ * `sharers`-th matrix.
+ */
+function scorePlace({ m, sharers }: MatrixLayout, q: string): { readonly place: string; readonly column: string } {
+  const tile = sharers === 1 ? `(${q} >> 1u)` : `(x + ${sharers}u * (${q} >> 1u))`;
+  return {
+    place: `${tile} * ${2 * m}u + 2u * y + (${q} & 1u)`,
+    column: `8u * ${tile} + 4u * (${q} & 1u)`,
+  };
+}
+
+/**
+ * Statements that read the lane's scores into `s_0`, `s_1`, …: of every second four rows the halves of 8 columns change
+ * places, so that no two lanes that read together meet in a bank. `swapped` says so, `half` is 0 or 1.
+ */
+export function readScores({ pairs, m, sharers }: MatrixLayout): readonly string[] {
+  return lines(pairs, (p) => {
+    const line = `${sharers * p * 2 * m}u + line`;
+    return wgsl`
+      var s_${2 * p} = bitcast<vec4<f32>>((*own)[${line} + half]);
+      var s_${2 * p + 1} = bitcast<vec4<f32>>((*own)[${line} + 1u - half]);`;
+  });
+}
+
+/** Statements that `readScores` and `writeWeights` lean on. */
+export const scoreLets = ({ m, sharers }: MatrixLayout): string => wgsl`
+  let line = ${sharers === 1 ? '' : `x * ${2 * m}u + `}2u * y;
+  let half = (y >> 2u) & 1u;
+  let swapped = half != 0u;`;
+
+/** Statements that turn `s_0`, … relative to the block's reference into weights, and add them up: to `sum`, and to the block's total. */
+export function weigh(layout: MatrixLayout, b: number): string {
+  const each = (line: (q: number) => string): readonly string[] => lines(2 * layout.pairs, line);
+  return wgsl`
+    ${each((q) => `s_${q} = exp2(fma(s_${q}, vec4<f32>(TO_LOG2), vec4<f32>(-reference_${b})));`)}
+    let sums = ${each((q) => `s_${q}`).join(' + ')};
+    let sum = (sums.x + sums.y) + (sums.z + sums.w);
+    total_${b} += sum;`;
+}
+
+/** Statements that put the lane's weights into scratch space as f16, 8 in a piece. */
+export function writeWeights({ pairs, sharers, weightStride }: MatrixLayout): string {
+  const packed = (q: number): string =>
+    `vec2<u32>(pack2x16float(s_${q}.xy), pack2x16float(s_${q}.zw))`;
+  return wgsl`
+    let weights = y * ${weightStride}u + x;
+    ${lines(
+      pairs,
+      (p) => wgsl`
+      {
+        let a = ${packed(2 * p)};
+        let b = ${packed(2 * p + 1)};
+        (*own)[weights + ${sharers * p}u] = vec4<u32>(select(a, b, swapped), select(b, a, swapped));
+      }`,
+    )}`;
+}
+
+/** The highest of a row's scores, in powers of two, as `top`. */
+export function findTop(layout: MatrixLayout): string {
+  const tops = lines(2 * layout.pairs, (q) => `s_${q}`).reduce((a, c) => `max(${a}, ${c})`);
+  return wgsl`
+    let tops = ${tops};
+    var top = TO_LOG2 * max(max(tops.x, tops.y), max(tops.z, tops.w));
+    ${overSharers(layout, (other) => `top = max(top, subgroupShuffleXor(top, ${other}));`)}`;
+}
+
+/**
+ * Statements over the lane's scores, where they lie in scratch space; in a loop, so that this costs no registers where
+ * it isn't needed.
+ */
+export function overScores(layout: MatrixLayout, body: string): string {
+  const { place, column } = scorePlace(layout, 'q');
+  return wgsl`
+    for (var q = 0u; q < ${2 * layout.pairs}u; q++) {
+      let column = ${column};
+      let place = ${place};
       let dots = bitcast<vec4<f32>>((*own)[place]);
-      let scores = finish_scores(at, segment, i_${b}, dots, first_key + 4u * column, is_partial, careful, &poisoned_${b}${places ? `, i_place_${b}` : ''});
+      ${body}
       (*own)[place] = bitcast<vec4<u32>>(scores);
     }`;
-  const tops = each((q) => `s_${q}`).reduce((a, c) => `max(${a}, ${c})`);
-  const half = (q: number): string => `pack2x16float(s_${q}.xy), pack2x16float(s_${q}.zw)`;
+}
+
+/** Statements from a block's scores to its weights. Blocks take turns with the scratch space: there is little of it. */
+export function updateSoftmax(layout: MatrixLayout, b: number, hasScore: boolean, places: boolean): string {
+  const { sync } = syncOf(layout);
+  const finish = overScores(
+    layout,
+    `let scores = finish_scores(at, segment, i_${b}, dots, first_key + column, is_partial, careful, &poisoned_${b}${places ? `, i_place_${b}` : ''});`,
+  );
   return wgsl`
     // Block ${b}: scores to weights.
-    ${lines(keyColumns, (c) => `subgroupMatrixStore<row_major>(own, ${(c * n) / 4}u, score_${b}_${c}, ${scoreStride}u);`)}
+    ${storeScores(layout, b)}
     ${sync}
     ${
       hasScore
@@ -44,19 +114,14 @@ export function updateSoftmax(layout: MatrixLayout, b: number, hasScore: boolean
           }`
     }
     {
-      let line = y * ${scoreStride}u + 2u * x;
-      ${each((q) => `var s_${q} = bitcast<vec4<f32>>((*own)[line + ${quadAt(layout, q)}u]);`)}
-      let tops = ${tops};
-      var top = TO_LOG2 * max(max(tops.x, tops.y), max(tops.z, tops.w));
-      ${overSharers(layout, (other) => `top = max(top, subgroupShuffleXor(top, ${other}));`)}
+      ${scoreLets(layout)}
+      ${readScores(layout)}
+      ${findTop(layout)}
       let grown = top > reference_${b} + SLACK;
       ${layout.lone ? '' : '// Waits until all lanes have their scores, too.'}
       ${rescale(layout, b)}
-      ${each((q) => `s_${q} = exp2(s_${q} * TO_LOG2 - reference_${b});`)}
-      let sums = ${each((q) => `s_${q}`).join(' + ')};
-      total_${b} += (sums.x + sums.y) + (sums.z + sums.w);
-      let weights = y * ${weightStride}u + x;
-      ${lines(pairs, (p) => `(*own)[weights + ${sharers * p}u] = vec4<u32>(${half(2 * p)}, ${half(2 * p + 1)});`)}
+      ${weigh(layout, b)}
+      ${writeWeights(layout)}
     }
     ${sync}
     ${loadWeights(layout, b)}
@@ -65,7 +130,7 @@ export function updateSoftmax(layout: MatrixLayout, b: number, hasScore: boolean
 
 /** Moves the reference of rows whose highest score has grown, and brings their sums and results to it. */
 function rescale(layout: MatrixLayout, b: number): string {
-  const { valueColumns, n, scoreStride, chunk, sharers } = layout;
+  const { valueColumns, n, resultStride, chunk, sharers } = layout;
   const { sync } = syncOf(layout);
   const perPart = chunk / n;
   const quads = chunk / 4 / sharers;
@@ -75,14 +140,14 @@ function rescale(layout: MatrixLayout, b: number): string {
     const place = (c: number): string => `${(c * n) / 4}u`;
     const result = (c: number): string => `result_${b}_${part * perPart + c}`;
     return wgsl`
-      ${lines(count, (c) => `subgroupMatrixStore<row_major>(own, ${place(c)}, ${result(c)}, ${scoreStride}u);`)}
+      ${lines(count, (c) => `subgroupMatrixStore<row_major>(own, ${place(c)}, ${result(c)}, ${resultStride}u);`)}
       ${sync}
       for (var q = 0u; q < ${used}u; q++) {
-        let place = y * ${scoreStride}u + x + ${sharers}u * q;
+        let place = y * ${resultStride}u + x + ${sharers}u * q;
         (*own)[place] = bitcast<vec4<u32>>(bitcast<vec4<f32>>((*own)[place]) * shrink);
       }
       ${sync}
-      ${lines(count, (c) => `${result(c)} = subgroupMatrixLoad<${resultType(layout)}, row_major>(own, ${place(c)}, ${scoreStride}u);`)}
+      ${lines(count, (c) => `${result(c)} = subgroupMatrixLoad<${resultType(layout)}, row_major>(own, ${place(c)}, ${resultStride}u);`)}
       ${sync}`;
   });
   const body = wgsl`

@@ -1,5 +1,6 @@
 import { overSharers } from './matrix-softmax.js';
 import { syncOf, type MatrixLayout } from './matrix-layout.js';
+import { offReference } from './matrix-steady.js';
 import type { Shader } from './shader.js';
 import { lines, wgsl } from './wgsl.js';
 
@@ -7,21 +8,24 @@ import { lines, wgsl } from './wgsl.js';
 
 /** Results of block b in the lane's own vec4s `sum_B_C`: columns x + sharers · c. */
 function readResults(layout: MatrixLayout, b: number): string {
-  const { valueColumns, n, chunk, sharers, scoreStride, columns } = layout;
+  const { valueColumns, n, chunk, sharers, resultStride, columns } = layout;
   const { sync } = syncOf(layout);
   const perPart = chunk / n;
   const perLane = chunk / 4 / sharers;
   const parts = Math.ceil(valueColumns / perPart);
-  const shares = overSharers(layout, (other) => `total_${b} += subgroupShuffleXor(total_${b}, ${other});`);
+  const share = (name: string): readonly string[] =>
+    overSharers(layout, (other) => `${name} += subgroupShuffleXor(${name}, ${other});`);
+  const shares = [...share(`total_${b}`), ...(layout.steady ? share(`edges_${b}`) : [])];
   return wgsl`
     ${shares}
+    ${layout.steady ? `// An estimate says nothing of a row without edges.\nreference_${b} = select(FLOOR, reference_${b}, total_${b} > 0.0);` : ''}
     ${lines(parts, (part) => {
       const matrices = Array.from({ length: Math.min(perPart, valueColumns - part * perPart) }, (_, c) => c);
       const mine = Array.from({ length: Math.min(perLane, columns - part * perLane) }, (_, c) => c);
       return wgsl`
-        ${matrices.map((c) => `subgroupMatrixStore<row_major>(own, ${(c * n) / 4}u, result_${b}_${part * perPart + c}, ${scoreStride}u);`)}
+        ${matrices.map((c) => `subgroupMatrixStore<row_major>(own, ${(c * n) / 4}u, result_${b}_${part * perPart + c}, ${resultStride}u);`)}
         ${sync}
-        ${mine.map((c) => `let sum_${b}_${part * perLane + c} = bitcast<vec4<f32>>((*own)[y * ${scoreStride}u + x + ${sharers * c}u]);`)}
+        ${mine.map((c) => `let sum_${b}_${part * perLane + c} = bitcast<vec4<f32>>((*own)[y * ${resultStride}u + x + ${sharers * c}u]);`)}
         ${sync}`;
     })}
     var bits_${b} = bitcast<u32>(total_${b}) & INFINITY_BITS;
@@ -41,7 +45,11 @@ const sharePoison = (layout: MatrixLayout, b: number): string => wgsl`
   ${overSharers(layout, (other) => `poison_${b} |= subgroupShuffleXor(poison_${b}, ${other});`)}`;
 
 function careOrLeave(layout: MatrixLayout): string {
-  const any = lines(layout.blocks, (b) => `(i_${b} >= 0 && bits_${b} == INFINITY_BITS)`).join(' || ');
+  const bad = (b: number): string => {
+    const infinite = `bits_${b} == INFINITY_BITS`;
+    return layout.steady ? `(${infinite} || ${offReference(b)})` : infinite;
+  };
+  const any = lines(layout.blocks, (b) => `(i_${b} >= 0 && ${bad(b)})`).join(' || ');
   return wgsl`
     if (!careful) {
       if (${any}) {

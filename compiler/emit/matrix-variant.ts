@@ -1,7 +1,7 @@
 import { STORAGE_TYPES, type Kernel, type Variant } from '../ir/program.js';
 import type { Schedule } from '../ir/schedule.js';
 import { emitMatrixKernel, MATRIX_DIRECTIVES } from './matrix-kernel.js';
-import { matrixBytes, matrixLayout, type MatrixTiling, type MatrixUnit } from './matrix-layout.js';
+import { matrixBytes, matrixLayout, SCORE_COLUMNS, type MatrixTiling, type MatrixUnit } from './matrix-layout.js';
 import { emitMergeKernel } from './merge-kernel.js';
 import type { Shader } from './shader.js';
 import { subgroupGather } from './subgroup-variant.js';
@@ -18,30 +18,49 @@ const NVIDIA: MatrixUnit = { m: 16, n: 16, k: 16, lanes: 32 };
 const WIDE_8: MatrixUnit = { m: 8, n: 8, k: 8, lanes: 32 };
 const NARROW_8: MatrixUnit = { m: 8, n: 8, k: 8, lanes: 8 };
 
-const tiling = (subgroups: number, keys: number, lone: boolean): MatrixTiling => ({
-  subgroups,
+const tiling = (change: Partial<MatrixTiling>): MatrixTiling => ({
+  subgroups: 4,
   blocks: 1,
-  keys,
-  chunk: keys,
+  keys: 16,
+  chunk: change.keys ?? 16,
   prefetch: true,
-  lone,
+  lone: true,
+  steady: false,
+  ...change,
 });
 
-/** The first that the device can run is the default; `attnc tune` tries the others too. */
-export const MATRIX_CHOICES: readonly MatrixChoice[] = [
-  { unit: NVIDIA, tiling: tiling(8, 16, true) },
-  { unit: NVIDIA, tiling: tiling(4, 16, true) },
-  { unit: NVIDIA, tiling: tiling(4, 16, false) },
-  { unit: WIDE_8, tiling: tiling(8, 32, false) },
-  { unit: NARROW_8, tiling: tiling(8, 16, false) },
-];
+/**
+ * The first that the device can run is the default; `attnc tune` tries the others too. Measured on an NVIDIA H200
+ * (docs/performance.md): with heads up to 64 two blocks of rows fit into the registers of a subgroup, and matrices of
+ * keys and values then serve twice as many products; with larger heads, staging more keys at once.
+ */
+export function matrixChoices(target: Target): readonly MatrixChoice[] {
+  const wide = Math.max(target.dim, target.valueDim);
+  const online = [
+    { unit: NVIDIA, tiling: tiling({ subgroups: 8 }) },
+    { unit: NVIDIA, tiling: tiling({}) },
+  ];
+  const steady = [
+    wide <= 64
+      ? { unit: NVIDIA, tiling: tiling({ blocks: 2, steady: true }) }
+      : { unit: NVIDIA, tiling: tiling({ subgroups: 8, keys: wide <= 128 ? 32 : 16, chunk: 16, steady: true }) },
+    { unit: NVIDIA, tiling: tiling({ steady: true }) },
+    online[0],
+  ];
+  return [
+    ...(target.score === undefined ? steady : online),
+    { unit: NVIDIA, tiling: tiling({ lone: false }) },
+    { unit: WIDE_8, tiling: tiling({ subgroups: 8, keys: 32, lone: false, steady: true }) },
+    { unit: NARROW_8, tiling: tiling({ subgroups: 8, lone: false, steady: true }) },
+  ];
+}
 
 /** The variants of a schedule: `base` with its tile kernels replaced. None for a schedule without tiles. */
 export function emitMatrixVariants(
   base: Variant,
   schedule: Schedule,
   target: Target,
-  choices: readonly MatrixChoice[] = MATRIX_CHOICES,
+  choices: readonly MatrixChoice[] = matrixChoices(target),
 ): readonly Variant[] {
   if (!schedule.passes.some((p) => p.kind === 'tiles')) return [];
   return choices.flatMap((choice) => emitMatrixVariant(base, schedule, target, choice) ?? []);
@@ -60,18 +79,24 @@ function emitMatrixVariant(
   const withText = (
     kernel: Kernel,
     directives: string,
-    { text, shader, threads }: { readonly text: string; readonly shader: Shader; readonly threads: number },
+    made: {
+      readonly text: string;
+      readonly shader: Shader;
+      readonly threads: number;
+      readonly apart?: number;
+    },
   ): Kernel => ({
     name: kernel.name,
     role: kernel.role,
     pass: kernel.pass,
     directives,
-    wgsl: text,
+    wgsl: made.text,
     entry: kernel.entry,
-    workgroup: [threads, 1, 1],
+    workgroup: [made.threads, 1, 1],
     rows: layout.rows,
-    bindings: shader.bindings,
-    uniforms: shader.uniforms,
+    ...(made.apart === undefined || made.apart === layout.rows ? {} : { apart: made.apart }),
+    bindings: made.shader.bindings,
+    uniforms: made.shader.uniforms,
   });
   const kernels = base.kernels.flatMap((kernel): readonly Kernel[] => {
     const pass = kernel.pass === undefined ? undefined : schedule.passes[kernel.pass];
@@ -108,7 +133,7 @@ function emitMatrixVariant(
         base.limits.maxComputeInvocationsPerWorkgroup ?? 0,
       ),
     },
-    matrix: { m, n, k, lanes, lockstep: tiling.lone },
-    tiling: `${layout.rows} queries x ${tiling.keys} keys, ${tiling.subgroups} subgroups`,
+    matrix: { m, n, k, lanes, scoreColumns: SCORE_COLUMNS, lockstep: tiling.lone },
+    tiling: `${layout.rows} queries x ${tiling.keys} keys, ${tiling.subgroups} subgroups${layout.steady ? ', steady' : ''}`,
   };
 }

@@ -28,10 +28,10 @@ export const TILE_STRUCT = wgsl`
 /** Where a workgroup starts counting, and by how much: with split keys each takes every splits-th tile. */
 export const firstOf = (split: boolean): string =>
   split ? '(at.split + at.splits - (*cursor).visited % at.splits) % at.splits' : '0u';
-export const stepOf = (split: boolean): string => (split ? 'at.splits' : '1u');
+export const stepOf = (split: boolean, one: string): string => (split ? 'at.splits' : one);
 
 /** Visits what the host planned. */
-export function visitRuns(shader: Shader, split: boolean): Visit {
+export function visitRuns(shader: Shader, split: boolean, one: string): Visit {
   planEntry(shader);
   const plan = shader.bind('plan');
   const part = (p: 'offsets' | 'runs'): string => shader.uniform(p, 'u32', { kind: 'plan', part: p });
@@ -73,7 +73,7 @@ export function visitRuns(shader: Shader, split: boolean): Visit {
         (*cursor).run += 1u;
       }
       let tile = (*cursor).first + i32((*cursor).n);
-      (*cursor).n += ${stepOf(split)};
+      (*cursor).n += ${stepOf(split, one)};
       return Tile((*cursor).segment, tile, (*cursor).kind);
     }`,
   ];

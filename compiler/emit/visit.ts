@@ -1,4 +1,4 @@
-import type { GridSpace, Segment, TilePass } from '../ir/schedule.js';
+import { TILE, type GridSpace, type Segment, type TilePass } from '../ir/schedule.js';
 import { TRUE } from '../ir/build.js';
 import type { Expr } from '../ir/expr.js';
 import { emitKeyBoxes, tileEnds } from './boxes.js';
@@ -17,19 +17,22 @@ export type { Visit } from './visit-runs.js';
  * way `next_tile` gives one after the other, so that a kernel may fetch a tile while it computes on the one before.
  */
 
+/** @param one WGSL of the number 1, as tiles are counted by */
+
 export function emitVisit(
   shader: Shader,
   target: Target,
   pass: TilePass,
   split: boolean,
   rows: number | string,
+  one = '1u',
 ): Visit {
   const boxes = emitKeyBoxes(shader, target, pass);
   if (pass.plan === 'kernel') {
-    const visit = visitIntervals(shader, target, pass, split, rows);
+    const visit = visitIntervals(shader, target, pass, split, rows, one);
     return { ...visit, functions: [...boxes, ...visit.functions] };
   }
-  const visit = visitRuns(shader, split);
+  const visit = visitRuns(shader, split, one);
   if (boxes.length === 0) return visit;
   return { ...visit, functions: [emitQueryBox(shader, target, pass, rows), ...boxes, ...visit.functions] };
 }
@@ -45,6 +48,7 @@ function visitIntervals(
   pass: TilePass,
   split: boolean,
   rows: number | string,
+  one: string,
 ): Visit {
   const pieces: readonly PieceOf[] = pass.segments.flatMap((s, segment) =>
     (s.intervals ?? []).map((_, interval) => ({ segment, interval })),
@@ -119,7 +123,7 @@ function visitIntervals(
         ${single ? '' : 'let piece = (*cursor).piece - 1u;'}
         ${grid || piecesOverlap ? 'let span = (*cursor).span;' : ''}
         let n = (*cursor).n;
-        (*cursor).n += ${stepOf(split)};
+        (*cursor).n += ${stepOf(split, one)};
         let segment = ${segmentOfPiece};
         let tile = ${grid ? tileOfSpan(shader, target, pass) : '(*cursor).span.first_0 + i32(n)'};
         ${
@@ -279,34 +283,59 @@ function emitSeenBefore(shader: Shader, target: Target, pass: TilePass, pieces: 
 /** `tile_kind_S`: may any pair of the two tiles be an edge, or are all of them? */
 function emitKind(shader: Shader, target: Target, segment: Segment, n: number): string {
   const { space } = segment;
-  const printer = boxPrinter(shader, target);
-  const ends =
-    space.kind === 'grid'
-      ? [
-          ...gridTileLets(space, shader, target),
-          ...space.tile.flatMap((extent, a) => [
-            `let j_${a}_lo = tile_${a} * ${extent};`,
-            `let end_${a} = min(j_${a}_lo + ${extent}, ${sizeText(space.sizes[a], shader, target)});`,
-            `let j_${a}_hi = end_${a} - 1;`,
-          ]),
-        ]
-      : [
-          `let first = tile * 64;`,
-          `let end = min(first + 64, ${keySpaceNames(n).size}(at));`,
-          ...(space.kind === 'box' ? tileEnds(space, n, variablesOf([segment.any, segment.all])) : []),
-          ...endOf(segment, 'lo', `${keySpaceNames(n).at}(at, first)`),
-          ...endOf(segment, 'hi', `${keySpaceNames(n).at}(at, end - 1)`),
-        ];
-  const whole =
-    space.kind === 'grid'
-      ? space.tile.map((extent, a) => `end_${a} == j_${a}_lo + ${extent}`).join(' && ')
-      : 'end == first + 64';
+  if (space.kind !== 'grid') return emitKindOf(shader, target, segment, n, 'tile_kind', TILE);
+  const ends = [
+    ...gridTileLets(space, shader, target),
+    ...space.tile.flatMap((extent, a) => [
+      `let j_${a}_lo = tile_${a} * ${extent};`,
+      `let end_${a} = min(j_${a}_lo + ${extent}, ${sizeText(space.sizes[a], shader, target)});`,
+      `let j_${a}_hi = end_${a} - 1;`,
+    ]),
+  ];
+  const whole = space.tile.map((extent, a) => `end_${a} == j_${a}_lo + ${extent}`).join(' && ');
+  return kindFunction(shader, target, segment, `tile_kind_${n}(at: Place, box: Box, tile: i32)`, ends, whole);
+}
+
+/**
+ * The same of some keys of a space that has one axis: for whole tiles by number (`tile_kind`), or for `count` of them
+ * from coordinate `first` on; past the last key there are none.
+ */
+export function emitKindOf(
+  shader: Shader,
+  target: Target,
+  segment: Segment,
+  n: number,
+  name: 'tile_kind' | 'own_kind',
+  count: number,
+): string {
+  const { space } = segment;
+  const ends = [
+    name === 'tile_kind' ? `let first = tile * ${count};` : '',
+    `let end = min(first + ${count}, ${keySpaceNames(n).size}(at));`,
+    name === 'tile_kind' ? '' : 'if (end <= first) {\n  return NO_PAIR;\n}',
+    ...(space.kind === 'box' ? tileEnds(space, n, variablesOf([segment.any, segment.all])) : []),
+    ...endOf(segment, 'lo', `${keySpaceNames(n).at}(at, first)`),
+    ...endOf(segment, 'hi', `${keySpaceNames(n).at}(at, end - 1)`),
+  ];
+  const place = name === 'tile_kind' ? 'tile' : 'first';
+  const signature = `${name}_${n}(at: Place, box: Box, ${place}: i32)`;
+  return kindFunction(shader, target, segment, signature, ends, `end == first + ${count}`);
+}
+
+function kindFunction(
+  shader: Shader,
+  target: Target,
+  segment: Segment,
+  signature: string,
+  ends: readonly string[],
+  whole: string,
+): string {
   const never = segment.any === TRUE || (segment.any.op === 'const' && segment.any.value !== 0);
-  const { lets, values } = printAll([segment.any, segment.all], printer);
+  const { lets, values } = printAll([segment.any, segment.all], boxPrinter(shader, target));
   const full = values[1] === 'true' ? whole : values[1] === 'false' ? 'false' : `${whole} && (${values[1]})`;
   return wgsl`
     // Which pairs of the two tiles are edges?
-    fn tile_kind_${n}(at: Place, box: Box, tile: i32) -> u32 {
+    fn ${signature} -> u32 {
       ${ends}
       ${lets}
       ${

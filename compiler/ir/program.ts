@@ -89,6 +89,8 @@ export interface Kernel {
   readonly workgroup: readonly [number, number, number];
   /** Query coordinates a workgroup covers; with `pack`, rows of the largest workgroup. */
   readonly rows: number;
+  /** Of those, so many visit keys by themselves: what others need costs them nothing. Undefined: all visit the same. */
+  readonly apart?: number;
   /**
    * Decoding kernels whose workgroups take rows of several heads of one key head: the runtime says how many heads and
    * queries. `set`: rows that share a lane's registers; rows come in 1, 2, 4 … such sets, up to `rows` / `set`.
@@ -138,6 +140,8 @@ export interface MatrixNeeds {
   readonly n: number;
   readonly k: number;
   readonly lanes: number;
+  /** Products of m × k and k × scoreColumns matrices, too. */
+  readonly scoreColumns: number;
   /** Subgroups must run in lockstep, with their accesses to workgroup memory in program order. */
   readonly lockstep: boolean;
 }
@@ -149,7 +153,7 @@ export interface MatrixNeeds {
  */
 export interface Program {
   readonly format: 'attnc-program';
-  readonly version: 3;
+  readonly version: 4;
   readonly name: string;
   readonly doc: string | undefined;
   /** Head sizes of q and k, and of v. */

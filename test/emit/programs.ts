@@ -9,7 +9,7 @@ export function programFor(pattern: Pattern, dim = 16, valueDim = dim): Program 
   const schedules = candidateSchedules(pattern);
   return {
     format: 'attnc-program',
-    version: 3,
+    version: 4,
     name: pattern.name,
     doc: undefined,
     dim,

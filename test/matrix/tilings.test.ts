@@ -2,7 +2,7 @@
 
 import { emitVariants } from '../../compiler/emit/index.js';
 import { targetOf } from '../../compiler/emit/variant.js';
-import { MATRIX_CHOICES, emitMatrixVariants } from '../../compiler/emit/matrix-variant.js';
+import { emitMatrixVariants } from '../../compiler/emit/matrix-variant.js';
 import type { MatrixTiling, MatrixUnit } from '../../compiler/emit/matrix-layout.js';
 import type { StorageType, Variant } from '../../compiler/ir/program.js';
 import { run, type HostTensors } from '../../runtime/index.js';
@@ -32,8 +32,12 @@ const tiling = (change: Partial<MatrixTiling>): MatrixTiling => ({
   chunk: 16,
   prefetch: true,
   lone: false,
+  steady: false,
   ...change,
 });
+
+const steady = (change: Partial<MatrixTiling>): MatrixTiling =>
+  tiling({ subgroups: 4, lone: true, steady: true, ...change });
 
 interface Way {
   readonly tiling: MatrixTiling;
@@ -43,10 +47,15 @@ interface Way {
 
 /** A list, several passes that merge, a score, a sink, a grid: each tiling has some of them. */
 const WAYS: readonly Way[] = [
-  ...MATRIX_CHOICES.map((choice, n) => ({
-    tiling: choice.tiling,
-    cases: [['dense'], ['longnet of odd rates'], ['longformer'], ['alibi'], ['sink over passes']][n % 5],
-  })),
+  { tiling: tiling({ subgroups: 8, lone: true }), cases: ['dense'] },
+  { tiling: tiling({ subgroups: 4, lone: true }), cases: ['longnet of odd rates'] },
+  { tiling: tiling({ subgroups: 4 }), cases: ['longformer'] },
+  { tiling: tiling({ subgroups: 8, keys: 32, chunk: 32 }), cases: ['alibi'] },
+  { tiling: tiling({ subgroups: 8 }), cases: ['sink over passes'] },
+  { tiling: steady({ blocks: 2 }), cases: ['window', 'longnet of odd rates', 'longformer', 'neighbourhood'] },
+  { tiling: steady({}), cases: ['dense', 'boxes', 'four axes'] },
+  { tiling: steady({ subgroups: 8, keys: 32 }), cases: ['window', 'sink over passes', 'window and graph'] },
+  { tiling: steady({ lone: false, blocks: 2, keys: 32 }), cases: ['longformer', 'boxes of documents'] },
   { tiling: tiling({ blocks: 2, subgroups: 2 }), cases: ['longformer'] },
   { tiling: tiling({ blocks: 2, subgroups: 4, lone: true }), cases: ['sink over passes', 'neighbourhood'] },
   { tiling: tiling({ subgroups: 8, prefetch: false }), cases: ['boxes', 'four axes'] },

@@ -325,8 +325,8 @@ const CASES: Readonly<Record<string, Case>> = {
   },
   'another version of program': {
     kind: 'usage',
-    says: /not a program of version 3/,
-    program: { ...handProgram(), version: 1 as 3 },
+    says: /not a program of version 4/,
+    program: { ...handProgram(), version: 1 as 4 },
     given: small,
   },
 };

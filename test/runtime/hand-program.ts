@@ -125,7 +125,7 @@ export function handProgram(options: HandOptions = {}): Program {
   };
   return {
     format: 'attnc-program',
-    version: 3,
+    version: 4,
     name: pattern.name,
     doc: undefined,
     dim,

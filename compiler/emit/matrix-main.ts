@@ -1,0 +1,235 @@
+import type { TilePass } from '../ir/schedule.js';
+import { boxSegments } from './boxes.js';
+import { commitTile, fetchTile, fetchVariables, stageQueries, type KeyFinding } from './matrix-loads.js';
+import { syncOf, type MatrixLayout } from './matrix-layout.js';
+import { addValues, declareResults, scoreTile } from './matrix-products.js';
+import { updateSoftmax } from './matrix-softmax.js';
+import { declareWitnesses, estimateReferences, steadySoftmax } from './matrix-steady.js';
+import { storeParts, storeRows } from './matrix-store.js';
+import type { Shader } from './shader.js';
+import { QUERY_SPACE } from './spaces.js';
+import type { Target } from './target.js';
+import type { Visit } from './visit-runs.js';
+import { lines, wgsl } from './wgsl.js';
+
+/** What the main function of a matrix kernel is made of. */
+export interface MatrixMain {
+  readonly shader: Shader;
+  readonly target: Target;
+  readonly pass: TilePass;
+  readonly layout: MatrixLayout;
+  readonly visit: Visit;
+  readonly finding: KeyFinding;
+  /** Subgroups find out by themselves which of the keys are for their rows. */
+  readonly apart: boolean;
+  /** A uniform that is 1: compilers can't tell, and so leave loops that count by it alone. */
+  readonly one: string;
+  readonly split: boolean;
+  readonly merge: boolean;
+}
+
+/**
+ * `main`: the queries to registers, then tile after tile of keys, then out to memory. What turns out to hold NaN,
+ * infinity, or weights that f16 does not hold well is done again with care, which rescales and marks what is not finite.
+ */
+export function emitMatrixMain(main: MatrixMain): string {
+  const { shader, pass, layout, finding, split, merge } = main;
+  const { lanes, m, blocks, rows, ownRows, threads, steady } = layout;
+  const hasTile =
+    pass.queries.kind === 'grid'
+      ? ''
+      : wgsl`
+        // Classes and heads may have fewer tiles than the most.
+        if (i32(at.tile) * ${rows} >= ${QUERY_SPACE.size}(at)) {
+          return;
+        }`;
+  const each = (line: (b: number) => string): readonly string[] => lines(blocks, line);
+  const places = finding.places !== 'none';
+  const online = onlineLoop({ ...main, layout: steady ? { ...layout, prefetch: false } : layout });
+  return wgsl`
+    @compute @workgroup_size(${threads})
+    fn main(
+      @builtin(workgroup_id) group: vec3<u32>,
+      @builtin(num_workgroups) groups: vec3<u32>,
+      @builtin(local_invocation_index) thread: u32,
+      @builtin(subgroup_invocation_id) lane: u32,
+    ) {
+      let number = group.x + group.y * groups.x;
+      if (number >= place_count()) {
+        return;
+      }
+      let at = find_place(number);
+      ${hasTile}
+      // This subgroup's rows start at first_row and its scratch space is own; the lane shares row y with others, as x.
+      let subgroup = subgroupBroadcastFirst(thread / ${lanes}u);
+      let first_row = subgroup * ${ownRows}u;
+      let own = &scratch[subgroup];
+      let y = lane % ${m}u;
+      let x = lane / ${m}u;
+      ${each((b) => `let i_${b} = query_position(at, i32(at.tile), i32(first_row + ${b * m}u + y));`)}
+      ${places ? each((b) => `let i_place_${b} = grid_place(i_${b});`) : ''}
+      ${stageQueries(shader, layout)}
+      if (thread == 0u) {
+        atomicStore(&flags[CARE], 0u);
+      }
+      // Again, with care, only if the results turn out to need it.
+      var careful = false;
+      loop {
+        ${each(
+          (b) => wgsl`
+          // Of block ${b}: the power of two that weights are relative to, the lane's part of their sum, and the results.
+          var reference_${b} = FLOOR;
+          var total_${b} = 0.0;
+          var poisoned_${b} = false;
+          ${steady ? declareWitnesses(b) : ''}
+          ${declareResults(layout, b)}`,
+        )}
+        ${
+          steady
+            ? wgsl`
+              if (careful) {
+                ${online}
+              } else {
+                ${steadyLoop(main)}
+              }`
+            : online
+        }
+        ${syncOf(layout).sync}
+        ${split ? storeParts(shader, layout) : storeRows(layout, merge)}
+      }
+    }`;
+}
+
+/** Statements that leave a tile, or a part of it, for the next. */
+function advance({ pass, layout, visit, finding, one }: MatrixMain): string {
+  const line = finding.affine ? 'line = key_line(at, next.segment, next.tile);' : '';
+  const { parts } = layout;
+  if (parts === 1) return `next = ${visit.next};\n${line}`;
+  const turn =
+    boxSegments(pass).length > 0
+      ? `part = select(part + ${one}, 0u, part + ${one} >= key_parts(at, next.segment, next.tile));`
+      : `part = (part + ${one}) % ${parts}u;`;
+  return wgsl`
+    ${turn}
+    if (part == 0u) {
+      next = ${visit.next};
+      ${line}
+    }`;
+}
+
+/** Declares where the workgroup stands. */
+const begin = ({ layout, visit, finding }: MatrixMain): string => wgsl`
+  ${visit.begin}
+  var next = ${visit.next};
+  ${finding.affine ? 'var line = key_line(at, next.segment, next.tile);' : ''}
+  ${layout.parts === 1 ? '' : 'var part = 0u;'}`;
+
+/** With rescaling and, if asked, care. */
+function onlineLoop(main: MatrixMain): string {
+  const { shader, target, layout, finding } = main;
+  const places = finding.places !== 'none';
+  const body = [
+    scoreTile(layout),
+    ...lines(layout.blocks, (b) => updateSoftmax(layout, b, target.score !== undefined, places)),
+    addValues(layout),
+  ];
+  return wgsl`
+    ${begin(main)}
+    ${layout.prefetch ? [fetchVariables(layout, finding), fetchTile(layout, finding)] : ''}
+    while (next.kind != NO_PAIR) {
+      workgroupBarrier();
+      ${commitTile(layout, finding, true)}
+      workgroupBarrier();
+      let segment = next.segment;
+      let is_partial = next.kind == SOME_PAIRS;
+      ${advance(main)}
+      ${
+        layout.prefetch
+          ? wgsl`
+            if (next.kind != NO_PAIR) {
+              ${fetchTile(layout, finding)}
+            }`
+          : ''
+      }
+      ${inLoop(shader, layout, body)}
+    }`;
+}
+
+/** Without rescaling; subgroups may skip what is not for their rows. */
+function steadyLoop(main: MatrixMain): string {
+  const { layout, finding, apart } = main;
+  const { blocks, keys, chunk, parts } = layout;
+  const places = finding.places !== 'none';
+  const place = (first: number): string => wgsl`
+    const first_key = ${first}u;
+    const keys_at = ${first * layout.keyStride}u;
+    const values_at = VALUES_AT + ${first * layout.valueStride}u;`;
+  const chunks = lines(
+    keys / chunk,
+    (c) => wgsl`
+      {
+        ${place(c * chunk)}
+        ${scoreTile(layout)}
+        ${lines(blocks, (b) => steadySoftmax(layout, b, places))}
+        ${addValues(layout)}
+      }`,
+  );
+  const first = parts === 1 ? 'next.tile * 64' : `next.tile * 64 + i32(part * ${keys}u)`;
+  const kind = apart
+    ? wgsl`
+      var kind = next.kind;
+      if (kind == SOME_PAIRS) {
+        kind = own_kind(at, own_box, segment, ${first});
+      }
+      let is_partial = kind == SOME_PAIRS;`
+    : 'let is_partial = next.kind == SOME_PAIRS;';
+  return wgsl`
+    ${apart ? 'let own_box = rows_box(at, i32(first_row));' : ''}
+    ${begin(main)}
+    ${fetchVariables(layout, finding)}
+    if (next.kind != NO_PAIR) {
+      ${fetchTile(layout, finding)}
+      workgroupBarrier();
+      ${commitTile(layout, finding, false)}
+      workgroupBarrier();
+      ${place(0)}
+      ${scoreTile(layout)}
+      ${estimateReferences(layout)}
+    }
+    while (next.kind != NO_PAIR) {
+      workgroupBarrier();
+      ${commitTile(layout, finding, false)}
+      workgroupBarrier();
+      let segment = next.segment;
+      ${kind}
+      ${advance(main)}
+      if (next.kind != NO_PAIR) {
+        ${fetchTile(layout, finding)}
+      }
+      ${
+        apart
+          ? wgsl`
+            if (kind != NO_PAIR) {
+              ${chunks}
+            }`
+          : chunks
+      }
+    }`;
+}
+
+/** The staged keys, a chunk at a time, in a loop that compilers cannot unroll. */
+function inLoop(shader: Shader, layout: MatrixLayout, body: readonly string[]): string {
+  const { keys, chunk, keyStride, valueStride } = layout;
+  const start = wgsl`
+    let keys_at = first_key * ${keyStride}u;
+    let values_at = VALUES_AT + first_key * ${valueStride}u;`;
+  // Constants, so that the places of matrices are known to be inside.
+  if (keys === chunk)
+    return ['const first_key = 0u;', start.replaceAll('let ', 'const '), ...body].join('\n');
+  const bound = shader.uniform('staged_keys', 'u32', { kind: 'bits', value: keys });
+  return wgsl`
+    for (var first_key = 0u; first_key < ${bound}; first_key += ${chunk}u) {
+      ${start}
+      ${body}
+    }`;
+}
