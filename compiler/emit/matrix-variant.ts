@@ -51,7 +51,7 @@ export function matrixChoices(target: Target): readonly MatrixChoice[] {
     ...(target.score === undefined ? steady : online),
     { unit: NVIDIA, tiling: tiling({ lone: false }) },
     { unit: WIDE_8, tiling: tiling({ subgroups: 8, keys: 32, lone: false, steady: true }) },
-    { unit: NARROW_8, tiling: tiling({ subgroups: 8, lone: false, steady: true }) },
+    { unit: NARROW_8, tiling: tiling({ subgroups: 8, lone: false }) },
   ];
 }
 
