@@ -141,7 +141,7 @@ async function main(): Promise<number> {
     let made: readonly Inputs[] = [];
     const stream = async (s: Subject, inputs: Inputs): Promise<Of<FilesResult>> => {
       if (full) await warmUp(device, s, bindingBytes);
-      const options = { deviceBytes, hostBytes: 2 ** 31, bindingBytes, rows: ROWS.files, say };
+      const options = { deviceBytes, hostBytes: 2 ** 29, bindingBytes, rows: ROWS.files, say };
       return { ...named(s), ...(await runFiles(device, s, inputs, options)) };
     };
     try {
