@@ -20,6 +20,7 @@ const USAGE = `node dist/bench/long.js [options]
   --out DIR       where long.json and long.md are written (default: .)
   --scale N       divides all lengths, to try it out on a software device (default: 1)
   --folder DIR    where files are written (default: a temporary folder)
+  --file-tokens N tokens in files (default: 16000000)
   --cold          take files out of the machine's memory before they are read: as root, on Linux
   --binding BYTES most bytes bound at once (default: what the device allows)
   --memory BYTES  device memory of streamed runs (default: 16 GiB)
@@ -31,7 +32,6 @@ const USAGE = `node dist/bench/long.js [options]
 const SHORT = 1_000_000;
 const LONG = 160_000_000;
 const BILLION = 1_000_000_000;
-const FILE_TOKENS = 16_000_000;
 /** Rows that the oracle looks at. */
 const ROWS = { resident: 64, generated: 1024, files: 256 } as const;
 
@@ -54,6 +54,7 @@ async function main(): Promise<number> {
       out: { type: 'string', default: '.' },
       scale: { type: 'string', default: '1' },
       folder: { type: 'string' },
+      'file-tokens': { type: 'string', default: '16000000' },
       cold: { type: 'boolean', default: false },
       binding: { type: 'string' },
       memory: { type: 'string', default: String(2 ** 34) },
@@ -145,7 +146,14 @@ async function main(): Promise<number> {
       return { ...named(s), ...(await runFiles(device, s, inputs, options)) };
     };
     try {
-      const make = () => makeInputs(device, folder, tokens(FILE_TOKENS), values.cold, say);
+      const make = () =>
+        makeInputs(
+          device,
+          folder,
+          tokens(positive('--file-tokens', values['file-tokens'])),
+          values.cold,
+          say,
+        );
       const streamed = parts.includes('files') ? subjects.filter((x) => x.id !== 'dilated') : [];
       if (streamed.length > 0) made = await attempt('files', make);
       for (const inputs of made) {

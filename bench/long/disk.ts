@@ -73,7 +73,7 @@ export function removeInputs({ paths }: Pick<Inputs, 'paths'>): void {
 /** Takes what was read and written before out of the machine's memory: as root, on Linux. False where it can't. */
 export function forgetFiles(): boolean {
   try {
-    writeFileSync('/proc/sys/vm/drop_caches', '3');
+    writeFileSync('/proc/sys/vm/drop_caches', '1');
     return true;
   } catch {
     return false;

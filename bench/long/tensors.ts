@@ -45,7 +45,8 @@ export async function fittingPiece(device: GPUDevice, bytes: number): Promise<nu
     const error = await problem;
     made?.destroy();
     if (!error) return size;
-    if (!isAttncError(error, 'out-of-memory') || most < 2 ** 28) throw error;
+    // Drivers say so in several ways.
+    if (isAttncError(error, 'device-lost') || most < 2 ** 28) throw error;
   }
 }
 

@@ -4,6 +4,7 @@ import { readdirSync, readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import test from 'ava';
 import type { LongResults } from '../../bench/long/report.js';
+import { fittingPiece } from '../../bench/long/tensors.js';
 import { DEVICE, scratch } from '../cli/harness.js';
 
 const script = fileURLToPath(new URL('../../bench/long.js', import.meta.url));
@@ -29,6 +30,30 @@ test('resident, generated and from files: everything matches the oracle', (t) =>
   );
   t.deepEqual(readdirSync(file('kept')), []);
   t.regex(readFileSync(file('long.md'), 'utf8'), /lengths divided by 50000: times mean nothing/);
+});
+
+test('buffers are as large as the driver makes them, however it says no', async (t) => {
+  for (const scope of ['validation', 'out-of-memory', 'internal']) {
+    let asked = 0;
+    const answers = ['validation', 'out-of-memory', 'internal'];
+    let popped = 0;
+    const device = {
+      limits: { maxBufferSize: 2 ** 40 },
+      pushErrorScope: () => undefined,
+      // Closed from the last one opened to the first.
+      popErrorScope: async () => {
+        const failed = asked > 2 ** 32 && answers[popped % 3] === scope;
+        popped++;
+        return failed ? { message: 'no' } : null;
+      },
+      createBuffer: ({ size }: GPUBufferDescriptor) => {
+        asked = size;
+        return { destroy: () => undefined };
+      },
+    } as unknown as GPUDevice;
+    t.is(await fittingPiece(device, 20_480_000_000), 2_560_000_000, scope);
+    t.is(await fittingPiece(device, 128_000_000), 128_000_000, scope);
+  }
 });
 
 test('what cannot be understood is said in a line', (t) => {
