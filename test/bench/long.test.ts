@@ -50,6 +50,11 @@ test('buffers are as large as the driver makes them, however it says no', async 
         asked = size;
         return { destroy: () => undefined };
       },
+      queue: {
+        writeBuffer: () => undefined,
+        submit: () => undefined,
+        onSubmittedWorkDone: async () => undefined,
+      },
     } as unknown as GPUDevice;
     t.is(await fittingPiece(device, 20_480_000_000), 2_560_000_000, scope);
     t.is(await fittingPiece(device, 128_000_000), 128_000_000, scope);
