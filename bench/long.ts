@@ -4,11 +4,13 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { openDevice } from '../runtime/node/index.js';
+import { makeInputs, removeInputs, type Inputs } from './long/disk.js';
 import { runFiles, type FilesResult } from './long/files.js';
 import { runGenerated, type GeneratedResult } from './long/generated.js';
 import { markdown, type LongResults, type Of, type ResidentPair } from './long/report.js';
 import { runResident } from './long/resident.js';
 import { SUBJECTS, type Subject } from './long/subjects.js';
+import { warmUp } from './long/warm-up.js';
 import { oneLine } from './messages.js';
 
 const USAGE = `node dist/bench/long.js [options]
@@ -18,6 +20,8 @@ const USAGE = `node dist/bench/long.js [options]
   --out DIR       where long.json and long.md are written (default: .)
   --scale N       divides all lengths, to try it out on a software device (default: 1)
   --folder DIR    where files are written (default: a temporary folder)
+  --file-tokens N tokens in files (default: 16000000)
+  --cold          take files out of the machine's memory before they are read: as root, on Linux
   --binding BYTES most bytes bound at once (default: what the device allows)
   --memory BYTES  device memory of streamed runs (default: 16 GiB)
   --device NAME   as attnc --device has it
@@ -28,7 +32,6 @@ const USAGE = `node dist/bench/long.js [options]
 const SHORT = 1_000_000;
 const LONG = 160_000_000;
 const BILLION = 1_000_000_000;
-const FILE_TOKENS = 16_000_000;
 /** Rows that the oracle looks at. */
 const ROWS = { resident: 64, generated: 1024, files: 256 } as const;
 
@@ -51,6 +54,8 @@ async function main(): Promise<number> {
       out: { type: 'string', default: '.' },
       scale: { type: 'string', default: '1' },
       folder: { type: 'string' },
+      'file-tokens': { type: 'string', default: '16000000' },
+      cold: { type: 'boolean', default: false },
       binding: { type: 'string' },
       memory: { type: 'string', default: String(2 ** 34) },
       device: { type: 'string' },
@@ -98,31 +103,8 @@ async function main(): Promise<number> {
   const resident: ResidentPair[] = [];
   const generated: Of<GeneratedResult>[] = [];
   const files: Of<FilesResult>[] = [];
-  try {
-    for (const s of parts.includes('resident') ? subjects : []) {
-      const tried = scale === 1 ? { warmUp: 300 } : { warmUp: 0, runs: 1 };
-      const options = { bindingBytes, ...tried, rows: ROWS.resident };
-      const pair = await attempt(`${s.id}, resident`, async () => ({
-        ...named(s),
-        short: await runResident(device, s, tokens(SHORT), options),
-        long: await runResident(device, s, tokens(LONG), { ...options, runs: scale === 1 ? 5 : 1 }),
-      }));
-      resident.push(...pair);
-    }
-    for (const s of parts.includes('generated') ? subjects.filter((x) => x.id === 'longnet') : []) {
-      const options = { deviceBytes, bindingBytes, rows: ROWS.generated, say };
-      const run = () => runGenerated(device, s, tokens(BILLION), options);
-      generated.push(
-        ...(await attempt(`${s.id}, generated`, async () => ({ ...named(s), ...(await run()) }))),
-      );
-    }
-    for (const s of parts.includes('files') ? subjects.filter((x) => x.id !== 'dilated') : []) {
-      const folder = values.folder ?? mkdtempSync(join(tmpdir(), 'attnc-long-'));
-      const options = { folder, deviceBytes, hostBytes: 2 ** 31, bindingBytes, rows: ROWS.files, say };
-      const run = () => runFiles(device, s, tokens(FILE_TOKENS), options);
-      files.push(...(await attempt(`${s.id}, files`, async () => ({ ...named(s), ...(await run()) }))));
-      if (values.folder === undefined) rmSync(folder, { recursive: true, force: true });
-    }
+  /** After every part: what comes later may take the process with it. */
+  const keep = (): string => {
     const date = new Date().toISOString();
     const results: LongResults = {
       ...{ date, commit: values.commit, device: opened.name, scale },
@@ -131,8 +113,64 @@ async function main(): Promise<number> {
     mkdirSync(values.out, { recursive: true });
     writeFileSync(join(values.out, 'long.json'), `${JSON.stringify(results, undefined, 1)}\n`);
     writeFileSync(join(values.out, 'long.md'), `${markdown(results)}\n`);
-    process.stdout.write(`${markdown(results)}\n`);
-    return failures.length === 0 ? 0 : 1;
+    return markdown(results);
+  };
+  const full = scale === 1;
+  try {
+    for (const s of parts.includes('resident') ? subjects : []) {
+      const tried = full ? { warmUp: 300 } : { warmUp: 0, runs: 1 };
+      const options = { bindingBytes, ...tried, rows: ROWS.resident };
+      const pair = await attempt(`${s.id}, resident`, async () => ({
+        ...named(s),
+        short: await runResident(device, s, tokens(SHORT), options),
+        long: await runResident(device, s, tokens(LONG), { ...options, runs: full ? 5 : 1 }),
+      }));
+      resident.push(...pair);
+      keep();
+    }
+    const generate = async (s: Subject): Promise<Of<GeneratedResult>> => {
+      if (full) await warmUp(device, s, bindingBytes);
+      const options = { deviceBytes, bindingBytes, rows: ROWS.generated, say };
+      return { ...named(s), ...(await runGenerated(device, s, tokens(BILLION), options)) };
+    };
+    for (const s of parts.includes('generated') ? subjects.filter((x) => x.id === 'longnet') : []) {
+      generated.push(...(await attempt(`${s.id}, generated`, () => generate(s))));
+      keep();
+    }
+    const folder = values.folder ?? mkdtempSync(join(tmpdir(), 'attnc-long-'));
+    mkdirSync(folder, { recursive: true });
+    let made: readonly Inputs[] = [];
+    const stream = async (s: Subject, inputs: Inputs): Promise<Of<FilesResult>> => {
+      if (full) await warmUp(device, s, bindingBytes);
+      const options = { deviceBytes, hostBytes: 2 ** 29, bindingBytes, rows: ROWS.files, say };
+      return { ...named(s), ...(await runFiles(device, s, inputs, options)) };
+    };
+    try {
+      const make = () =>
+        makeInputs(
+          device,
+          folder,
+          tokens(positive('--file-tokens', values['file-tokens'])),
+          values.cold,
+          say,
+        );
+      const streamed = parts.includes('files') ? subjects.filter((x) => x.id !== 'dilated') : [];
+      if (streamed.length > 0) made = await attempt('files', make);
+      for (const inputs of made) {
+        for (const s of streamed) {
+          files.push(...(await attempt(`${s.id}, files`, () => stream(s, inputs))));
+          keep();
+        }
+      }
+    } finally {
+      for (const inputs of made) removeInputs(inputs);
+      if (values.folder === undefined) rmSync(folder, { recursive: true, force: true });
+    }
+    process.stdout.write(`${keep()}\n`);
+    const right = [...resident.flatMap((r) => [r.short, r.long]), ...generated, ...files].every(
+      (r) => r.pass,
+    );
+    return failures.length === 0 && right ? 0 : 1;
   } finally {
     opened.close();
   }

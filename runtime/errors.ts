@@ -286,6 +286,14 @@ export function unfinishedRun(found: string, files: readonly string[]): AttncErr
   });
 }
 
+/** @param who has it, @param lock the file that says so */
+export function runUnderWay(file: string, who: string, lock: string): AttncError {
+  return new AttncError('unfinished-run', `${file}: another run is writing it (${who})`, {
+    help: `wait until it has ended; if it is gone, remove ${lock}`,
+    details: { file, lock },
+  });
+}
+
 export function usageError(problem: string, help?: string): AttncError {
   return new AttncError('usage', problem, { help });
 }

@@ -6,7 +6,7 @@ import { compare, rowReference, type RowIndex } from '../../runtime/reference/in
 import { randomRows } from '../../runtime/stream/random-rows.js';
 import { record, timeRuns, type Spread } from '../../runtime/timing/index.js';
 import { bytesPerElement } from '../../runtime/tensor.js';
-import { fillTensor, fittingPiece, makeTensor, readTensor } from './tensors.js';
+import { fillTensor, fittingPiece, makeTensor, readTensor, settle } from './tensors.js';
 import { compileSubject, DIM, DTYPE, SEED, type Subject } from './subjects.js';
 
 /** A run whose tensors all lie on the device, past one binding where they are that long. */
@@ -81,8 +81,7 @@ export async function runResident(
     };
   } finally {
     arena.release();
-    // What is released is only given back when the queue has come so far.
-    await device.queue.onSubmittedWorkDone();
+    await settle(device);
   }
 }
 

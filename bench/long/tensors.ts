@@ -44,9 +44,22 @@ export async function fittingPiece(device: GPUDevice, bytes: number): Promise<nu
     });
     const error = await problem;
     made?.destroy();
-    if (!error) return size;
-    if (!isAttncError(error, 'out-of-memory') || most < 2 ** 28) throw error;
+    if (!error) {
+      await settle(device);
+      return size;
+    }
+    // Drivers say so in several ways.
+    if (isAttncError(error, 'device-lost') || most < 2 ** 28) throw error;
   }
+}
+
+/** Gives back what was destroyed: Dawn keeps it until something that was submitted later is done. */
+export async function settle(device: GPUDevice): Promise<void> {
+  const buffer = device.createBuffer({ size: 16, usage: USAGE.copyDst });
+  device.queue.writeBuffer(buffer, 0, new Uint32Array(4));
+  device.queue.submit([]);
+  await device.queue.onSubmittedWorkDone();
+  buffer.destroy();
 }
 
 export async function fillTensor(

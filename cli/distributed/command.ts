@@ -138,11 +138,19 @@ async function onDevice(
     keep: rowsToKeep(work, options.sample),
     pattern: program.name,
   };
-  const sink = await openSharedSink(comm, results);
+  const shared = await openSharedSink(comm, results);
   session.progress.step('running', `${comm.size} ranks`);
-  const { stats, bands } = await runDistributed(comm, prepared, plan, picked, sources, sink, distributed);
+  const { stats, bands } = await runDistributed(
+    comm,
+    prepared,
+    plan,
+    picked,
+    sources,
+    shared.sink,
+    distributed,
+  );
   for (const source of [sources.q, sources.k, sources.v]) await source.check();
-  const summary = await finishShared(comm, sink, bands, results);
+  const summary = await finishShared(comm, shared, bands, results);
   const { name, kind } = opened;
   const { queryCuts, keyCuts } = plan.traffic;
   const own: RankReport = {

@@ -1,8 +1,11 @@
 import type { StorageType } from '../../compiler/ir/program.js';
 import { gatherValues, type Ranks } from '../../runtime/distributed/index.js';
 import { unfinishedRun } from '../../runtime/errors.js';
+import { named } from '../../runtime/files/node.js';
 import { checksumSink } from '../../runtime/stream/checksum-sink.js';
 import { fileSink, partOf } from '../../runtime/stream/node/file-sink.js';
+import { lockOf } from '../../runtime/stream/node/journal-file.js';
+import { lockRun, type RunLock } from '../../runtime/stream/node/run-lock.js';
 import { isUnfinished, journalOf } from '../../runtime/stream/node/resume.js';
 import type { RowPlace, RowSink, SinkSummary } from '../../runtime/stream/rows.js';
 import type { DoneBand } from '../../runtime/stream/tally.js';
@@ -19,17 +22,31 @@ export interface SharedResults {
   readonly pattern: string;
 }
 
+export interface SharedSink {
+  readonly sink: RowSink;
+  /** Rank 0's: no other run writes the file. */
+  readonly lock: RunLock | undefined;
+}
+
 /** All ranks call it. Rank 0 makes the file, in its full size; the others open it when it is there. */
-export async function openSharedSink(ranks: Ranks, results: SharedResults): Promise<RowSink> {
+export async function openSharedSink(ranks: Ranks, results: SharedResults): Promise<SharedSink> {
   const { output, dtype, shape, keep } = results;
-  if (output === undefined) return checksumSink(dtype, shape, { keep });
-  let own: RowSink | undefined;
-  if (ranks.rank === 0) {
-    if (await isUnfinished(output)) throw unfinishedRun(partOf(output), [partOf(output), journalOf(output)]);
-    own = await openFile(output, results, false, []);
-  }
+  if (output === undefined) return { sink: checksumSink(dtype, shape, { keep }), lock: undefined };
+  const begun = ranks.rank === 0 ? await beginShared(output, results) : undefined;
   await ranks.barrier();
-  return own ?? openFile(output, results, true, []);
+  return begun ?? { sink: await openFile(output, results, true, []), lock: undefined };
+}
+
+async function beginShared(output: string, results: SharedResults): Promise<SharedSink> {
+  const [part, journal] = [partOf(output), journalOf(output)];
+  const lock = await named(output, () => lockRun(lockOf(journal), output));
+  try {
+    if (await isUnfinished(output)) throw unfinishedRun(part, [part, journal]);
+    return { sink: await openFile(output, results, false, []), lock };
+  } catch (error) {
+    await lock.release();
+    throw error;
+  }
 }
 
 const openFile = (
@@ -45,7 +62,7 @@ const openFile = (
  */
 export async function finishShared(
   ranks: Ranks,
-  sink: RowSink,
+  { sink, lock }: SharedSink,
   bands: readonly DoneBand[],
   results: SharedResults,
 ): Promise<SinkSummary | undefined> {
@@ -63,6 +80,7 @@ export async function finishShared(
           await openFile(output, results, true, all);
     summary = await whole.finish();
     await whole.close();
+    await lock?.release();
   }
   await ranks.barrier();
   return summary;

@@ -3,6 +3,8 @@ import type { StorageType } from '../../compiler/ir/program.js';
 import { AttncError, cannotResume, isAttncError, unfinishedRun } from '../../runtime/errors.js';
 import { checksumSink } from '../../runtime/stream/checksum-sink.js';
 import { partOf } from '../../runtime/stream/node/file-sink.js';
+import { lockOf } from '../../runtime/stream/node/journal-file.js';
+import { lockRun } from '../../runtime/stream/node/run-lock.js';
 import { journalOf, resumableChecksum, resumableFile } from '../../runtime/stream/node/resume.js';
 import type { Delivery } from '../../runtime/stream/plan.js';
 import type { RowPlace, RowSink } from '../../runtime/stream/rows.js';
@@ -34,7 +36,7 @@ export async function openSink(options: StreamedOptions, needs: SinkNeeds): Prom
   const journal = output === undefined ? asked : journalOf(output);
   if (journal === undefined) return { sink: checksumSink(dtype, shape, { keep }), first: 0, journal };
   const resume = options.resume === true;
-  if (!resume) await checkNothingThere(output === undefined ? [journal] : [journal, partOf(output)], options);
+  if (!resume) await checkNothingThere(journal, output);
   const all = { identity, bands, dtype, shape, keep, resume };
   try {
     const opened =
@@ -48,10 +50,14 @@ export async function openSink(options: StreamedOptions, needs: SinkNeeds): Prom
 }
 
 /** What an earlier run has finished may have taken days: it is not written over. */
-async function checkNothingThere(files: readonly string[], { output }: StreamedOptions): Promise<void> {
+async function checkNothingThere(journal: string, output: string | undefined): Promise<void> {
+  const files = output === undefined ? [journal] : [journal, partOf(output)];
   for (const file of files) {
     const found = await stat(file).catch(() => undefined);
-    if (found) throw unfinishedRun(file, output === undefined ? [file] : files);
+    if (!found) continue;
+    // Whoever is at it right now is not told to be removed.
+    await (await lockRun(lockOf(journal), output ?? journal)).release();
+    throw unfinishedRun(file, output === undefined ? [file] : files);
   }
 }
 

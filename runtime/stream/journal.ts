@@ -48,9 +48,12 @@ export async function journalHead(identity: unknown, bands: readonly Band[]): Pr
   };
 }
 
-export function bandLine(n: number, { sum, kept }: Pick<DoneBand, 'sum' | 'kept'>): string {
+export function bandLine(
+  n: number,
+  { sum, lseSum, kept }: Pick<DoneBand, 'sum' | 'lseSum' | 'kept'>,
+): string {
   const rows = kept.map(({ row, out, lse }) => ({ row, out: hexOf(out), lse: hexOf(floatBytes(lse)) }));
-  return `${JSON.stringify({ band: n, sum, ...(rows.length > 0 ? { kept: rows } : {}) })}\n`;
+  return `${JSON.stringify({ band: n, sum, lseSum, ...(rows.length > 0 ? { kept: rows } : {}) })}\n`;
 }
 
 export interface ReadJournal {
@@ -144,8 +147,8 @@ function readBand(bytes: Uint8Array, n: number, bands: readonly Band[]): DoneBan
   const json = parseLine(bytes);
   const band = bands[n];
   if (!isObject(json) || band === undefined || json.band !== n) return undefined;
-  const { sum, kept = [] } = json;
-  if (typeof sum !== 'string' || sumFromText(sum) === undefined || !isList(kept)) return undefined;
+  const { sum, lseSum, kept = [] } = json;
+  if (!isSum(sum) || !(lseSum === undefined || isSum(lseSum)) || !isList(kept)) return undefined;
   const rows = kept.map((k): KeptRow | undefined => {
     if (!isObject(k) || typeof k.row !== 'number') return undefined;
     const out = bytesOfHex(k.out);
@@ -155,8 +158,11 @@ function readBand(bytes: Uint8Array, n: number, bands: readonly Band[]): DoneBan
   });
   if (!rows.every((r) => r !== undefined)) return undefined;
   const { batch, head, lo, hi } = band;
-  return { batch, head, lo, hi, sum, kept: rows };
+  return { batch, head, lo, hi, sum, ...(lseSum !== undefined && { lseSum }), kept: rows };
 }
+
+const isSum = (json: Json | undefined): json is string =>
+  typeof json === 'string' && sumFromText(json) !== undefined;
 
 const isList = (json: Json): json is readonly Json[] => Array.isArray(json);
 

@@ -75,11 +75,12 @@ export function sumBand(
   outRowBytes: number,
   lse: Float32Array,
 ): RowSum {
-  const lseBytes = new Uint8Array(lse.buffer, lse.byteOffset, lse.byteLength);
-  return addSums(
-    sumRows('out', batch, head, lo, out, outRowBytes),
-    sumRows('lse', batch, head, lo, lseBytes, 4),
-  );
+  return addSums(sumRows('out', batch, head, lo, out, outRowBytes), sumLse(batch, head, lo, lse));
+}
+
+export function sumLse(batch: number, head: number, lo: number, lse: Float32Array): RowSum {
+  const bytes = new Uint8Array(lse.buffer, lse.byteOffset, lse.byteLength);
+  return sumRows('lse', batch, head, lo, bytes, 4);
 }
 
 /** Invocations of a workgroup, along x. */

@@ -69,6 +69,8 @@ export interface KeptRow extends RowPlace {
 export interface BandResult {
   /** The band's sum (row-sum.ts), 16 hexadecimal digits. */
   readonly sum: string;
+  /** The part of it that lse has, from sinks that don't keep lse: without it the rest could not be checked again. */
+  readonly lseSum?: string | undefined;
   /** Of the rows that the sink was asked to keep, those of the band. */
   readonly kept: readonly KeptRow[];
 }

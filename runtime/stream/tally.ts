@@ -6,7 +6,7 @@ import type { BandResult, KeptRow, RowPlace, SinkSummary } from './rows.js';
 /** What every sink counts: rows, their sum, and rows that are kept. */
 export interface Tally {
   readonly places: KeptPlaces;
-  add(rows: number, sum: RowSum, kept: readonly KeptRow[]): BandResult;
+  add(rows: number, sum: RowSum, kept: readonly KeptRow[], lseSum?: RowSum): BandResult;
   /** Have all rows come? */
   isComplete(): boolean;
   /** Fails unless they have. */
@@ -35,11 +35,11 @@ export function makeTally(shape: readonly number[], { keep = [], done = [] }: Ta
   let total: RowSum = NO_ROWS;
   let count = 0;
   const kept: KeptRow[] = [];
-  const add = (rows: number, sum: RowSum, ofBand: readonly KeptRow[]): BandResult => {
+  const add: Tally['add'] = (rows, sum, ofBand, lseSum) => {
     total = addSums(total, sum);
     count += rows;
     kept.push(...ofBand);
-    return { sum: sumText(sum), kept: ofBand };
+    return { sum: sumText(sum), ...(lseSum && { lseSum: sumText(lseSum) }), kept: ofBand };
   };
   for (const d of done) {
     const sum = sumFromText(d.sum);

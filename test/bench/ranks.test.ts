@@ -27,3 +27,13 @@ mpiTest('two ranks beside one: both match the oracle, and only the halo travels'
   );
   t.regex(readFileSync(file('ranks.md'), 'utf8'), /^\| window ±32 \| 2 \| .* × .*\|$/m);
 });
+
+mpiTest('a run that fails is told of, and the others are kept', (t) => {
+  const file = scratch(t);
+  const small = ['--length', '300', '--heads', '1', '--repeats', '2', '--subjects', 'window'];
+  const args = [script, ...small, '--ranks', '1,-3', '--device', DEVICE, '--out', file('')];
+  const ran = spawnSync(process.execPath, args, { encoding: 'utf8' });
+  t.is(ran.status, 1, ran.stderr);
+  t.regex(ran.stdout, /^\| window ±32 \| 1 \|/m);
+  t.regex(ran.stdout, /^window ±32, ranks: -3: mpirun ended with status \d+/m);
+});

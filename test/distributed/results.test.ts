@@ -60,9 +60,9 @@ async function onRanks(
       const plan = planDistributed(program!, size, sources, {}, opened.device.limits, options);
       const picked = pickForRanks(prepared, plan, options);
       const results = { output, dtype: plan.output, shape: SHAPE, keep: KEEP, pattern: program!.name };
-      const sink = await openSharedSink(rank, results);
-      const result = await runDistributed(rank, prepared, plan, picked, sources, sink, options);
-      const summary = await finishShared(rank, sink, result.bands, results);
+      const shared = await openSharedSink(rank, results);
+      const result = await runDistributed(rank, prepared, plan, picked, sources, shared.sink, options);
+      const summary = await finishShared(rank, shared, result.bands, results);
       for (const source of Object.values(sources)) await source.close();
       return { result, summary };
     }),

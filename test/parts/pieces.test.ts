@@ -11,7 +11,7 @@ import { bufferOf, readBack } from '../runtime/lend.js';
 
 let opened: OpenedDevice;
 test.before(async () => {
-  opened = await openDevice({ limits: 'offered' });
+  opened = await openDevice({ features: 'offered', limits: 'offered' });
 });
 test.after.always(() => opened?.close());
 

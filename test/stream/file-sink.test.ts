@@ -246,7 +246,7 @@ test('a part that is not the one that was left is not resumed', async (t) => {
     await file.write(Buffer.from('x'), 0, 1, position);
     await file.close();
   };
-  const rows: readonly (readonly [string, (part: string) => Promise<unknown>, RegExp])[] = [
+  const rows: readonly (readonly [string, (part: string) => Promise<unknown>, RegExp, string?])[] = [
     [
       'gone',
       async (part) => execFileSync('rm', [part]),
@@ -255,10 +255,11 @@ test('a part that is not the one that was left is not resumed', async (t) => {
     ['short', (part) => truncate(part, 100), /has 100 bytes, not the \d+ of the result/],
     ['another header', (part) => edit(part, 20), /begins with another header/],
     ['another band', (part) => edit(part, 4000), /band 0 of .*\.part is no longer what was written/],
+    ['another band', (part) => edit(part, 6000), /band 1 of .*\.part is no longer what was written/, 'npy'],
   ];
-  for (const [name, change, message] of rows) {
+  for (const [name, change, message, extension = 'safetensors'] of rows) {
     await withFolder(async (folder) => {
-      const path = join(folder, 'a.safetensors');
+      const path = join(folder, `a.${extension}`);
       const first = await fileSink(path, 'f32', SHAPE);
       const done: DoneBand[] = [];
       for (const band of bands.slice(0, 2)) done.push({ ...band, ...(await writeBand(first, of, band)) });

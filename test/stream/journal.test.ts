@@ -315,6 +315,29 @@ test('a result in a file is resumed to the byte', async (t) => {
   });
 });
 
+test('a .npy file has no lse, and is read again all the same before its run goes on', async (t) => {
+  await withFolder(async (folder) => {
+    const of = results('f16', SHAPE);
+    const path = join(folder, 'a.npy');
+    const options = { identity: IDENTITY, bands: BANDS, dtype: 'f16', shape: SHAPE };
+    const first = await resumableFile(path, { ...options, resume: false });
+    for (const band of BANDS.slice(0, 3)) await writeBand(first.sink, of, band);
+    await first.sink.close();
+    const part = `${path}.part`;
+    const good = await readFile(part);
+    const bad = Uint8Array.from(good);
+    bad[good.length - SHAPE[2] * 32 - 1] ^= 1;
+    await writeFile(part, bad);
+    await t.throwsAsync(resumableFile(path, { ...options, resume: true }), {
+      message: /band 2 of .*a\.npy\.part is no longer what was written/,
+    });
+    await writeFile(part, good);
+    const second = await resumableFile(path, { ...options, resume: true });
+    t.is(second.first, 3);
+    await second.sink.close();
+  });
+});
+
 test('a run that ended between the last name of the file and the end of its journal', async (t) => {
   await withFolder(async (folder) => {
     const of = results('f32', SHAPE);

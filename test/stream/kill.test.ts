@@ -6,11 +6,12 @@ import { dirname, join } from 'node:path';
 import { setTimeout } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import test from 'ava';
+import { AttncError } from '../../runtime/errors.js';
 import { writeTensors } from '../../runtime/files/node.js';
-import { isUnfinished } from '../../runtime/stream/node/resume.js';
+import { isUnfinished, resumableFile } from '../../runtime/stream/node/resume.js';
 import { withFolder } from './folder.js';
 import { DTYPE, SHAPE } from './killed-run.js';
-import { results, tensorsOf } from './results.js';
+import { bandsOf, results, tensorsOf, writeBand } from './results.js';
 
 const script = join(dirname(fileURLToPath(import.meta.url)), 'killed-run.js');
 
@@ -33,6 +34,37 @@ async function run(path: string, mode: string, patience: number): Promise<{ firs
   return { first, ended };
 }
 
+test.serial('only one run at a time writes a result', async (t) => {
+  await withFolder(async (folder) => {
+    const path = join(folder, 'a.safetensors');
+    const options = { identity: { program: 'p' }, bands: bandsOf(SHAPE, 100), dtype: DTYPE, shape: SHAPE };
+    const child = spawn(process.execPath, [script, path, 'begin'], { stdio: ['ignore', 'pipe', 'inherit'] });
+    const exit = new Promise((resolve) => child.on('exit', resolve));
+    await new Promise((resolve) => child.stdout.once('data', resolve));
+    for (const resume of [true, false]) {
+      const error = await t.throwsAsync(resumableFile(path, { ...options, resume }), {
+        instanceOf: AttncError,
+      });
+      t.is(error?.kind, 'unfinished-run');
+      const said = `a\\.safetensors: another run is writing it \\(process ${child.pid} on .*; if it is gone, remove`;
+      t.regex(error?.message ?? '', new RegExp(said));
+    }
+    child.kill('SIGKILL');
+    await exit;
+    // Its lock is still there, but nobody's.
+    t.true((await readdir(folder)).includes('a.safetensors.part.journal.lock'));
+    const begun = performance.now();
+    const { sink, first } = await resumableFile(path, { ...options, resume: true });
+    t.true(performance.now() - begun < 3000, 'nothing to wait for: its process can be looked for');
+    const own = await t.throwsAsync(resumableFile(path, { ...options, resume: true }));
+    t.regex(own?.message ?? '', new RegExp(`process ${process.pid} on`));
+    const of = results(DTYPE, SHAPE);
+    for (const band of options.bands.slice(first)) await writeBand(sink, of, band);
+    await sink.finish();
+    t.deepEqual(await readdir(folder), ['a.safetensors']);
+  });
+});
+
 test.serial('killed and resumed, again and again, the file is the same to the byte', async (t) => {
   await withFolder(async (folder) => {
     const expected = join(folder, 'expected.safetensors');
@@ -52,6 +84,8 @@ test.serial('killed and resumed, again and again, the file is the same to the by
     t.true(firsts.length >= 2 && firsts.some((f) => f > 0 && f < 60), `it went on at ${firsts.join()}`);
     t.log(`it went on at ${firsts.join(', ')} of 60`);
     t.true((await readFile(path)).equals(await readFile(expected)));
-    t.deepEqual((await readdir(folder)).sort(), ['a.safetensors', 'expected.safetensors']);
+    // Killed after all else was done, it leaves its lock, which is nobody's.
+    const left = (await readdir(folder)).filter((name) => !name.endsWith('.journal.lock'));
+    t.deepEqual(left.sort(), ['a.safetensors', 'expected.safetensors']);
   });
 });

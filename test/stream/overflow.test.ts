@@ -3,6 +3,7 @@
 import test from 'ava';
 import { compilePattern } from '../../compiler/compile.js';
 import { baseOf } from '../../compiler/ir/shape.js';
+import { MATRIX_FEATURE } from '../../runtime/node/adapter.js';
 import { openDevice, type OpenedDevice } from '../../runtime/node/index.js';
 import type { Band } from '../../runtime/parts/bands.js';
 import { neededKeys } from '../../runtime/parts/needed.js';
@@ -29,7 +30,7 @@ const EDGES = [2 ** 31 / DIM, 2 ** 32 / DIM];
 
 let opened: OpenedDevice;
 test.before(async () => {
-  opened = await openDevice({ limits: 'offered' });
+  opened = await openDevice({ features: 'offered', limits: 'offered' });
 });
 test.after.always(() => opened?.close());
 
@@ -108,7 +109,8 @@ for (const { file, pattern: name, set, tokens, heads } of CASES) {
     const bands = places.map((row, n) => bandAt(whole, n % heads, row, 200));
     const planned = { ...whole, bands, deliveries: bands.flatMap(deliveriesOf) };
     const { sink, kept } = keepingSink(DIM * 4);
-    await runStream(opened.device, program, planned, sources, sink, { ...options, hostBytes: 2 ** 22 });
+    const small = { ...options, hostBytes: 2 ** 22 };
+    const { family } = await runStream(opened.device, program, planned, sources, sink, small);
     const rows: RowIndex[] = kept.map(({ batch, head, row }) => ({ batch, head, row }));
     t.true(rows.some((r) => r.row * DIM >= 2 ** 32) && rows.some((r) => r.row === tokens - 1));
     const expected = await rowReference(pattern, sources, rows);
@@ -116,8 +118,12 @@ for (const { file, pattern: name, set, tokens, heads } of CASES) {
     t.true(expected.edges.every((e) => e > 0));
     const report = compare(keptResults(kept, 'f32'), expected, 'f16');
     t.true(report.pass, JSON.stringify(report));
-    // Far nearer than f16 would let them be: all is computed in float32.
-    t.true(report.worstRow.error < 1e-5, `${report.worstRow.error}`);
+    // Far nearer than f16 would let them be: all is computed in float32, but for what matrices multiply.
+    t.true(
+      report.worstRow.error < (family === 'matrix' ? 1e-3 : 1e-5),
+      `${family}, ${report.worstRow.error}`,
+    );
+    t.true(family === 'matrix' || !opened.device.features.has(MATRIX_FEATURE), family);
     for (const s of [sources.q, sources.k, sources.v]) await s.close();
   });
 }

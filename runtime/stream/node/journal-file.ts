@@ -7,6 +7,7 @@ import type { Journal } from '../journaled-sink.js';
 import type { Band, DoneBand } from '../tally.js';
 import { keepingDone } from './keeping-done.js';
 import { writeAt } from './pieces.js';
+import { lockRun, type RunLock } from './run-lock.js';
 import { syncFolder } from './sync-folder.js';
 
 export interface JournalOptions {
@@ -25,8 +26,23 @@ export interface JournalFile extends Journal {
   readonly done: readonly DoneBand[];
 }
 
-/** Opens or begins the journal at `path`: lines are added and synced, a torn last one is cut off. */
+export const lockOf = (journal: string): string => `${journal}.lock`;
+
+/**
+ * Opens or begins the journal at `path`: lines are added and synced, a torn last one is cut off. Until it is closed or
+ * removed no other run opens it.
+ */
 export async function journalFile(path: string, options: JournalOptions): Promise<JournalFile> {
+  const lock = await named(path, () => lockRun(lockOf(path), options.file));
+  try {
+    return await openJournal(path, options, lock);
+  } catch (error) {
+    await lock.release();
+    throw error;
+  }
+}
+
+async function openJournal(path: string, options: JournalOptions, lock: RunLock): Promise<JournalFile> {
   const { identity, bands, resume } = options;
   const head = await journalHead(identity, bands);
   const old = resume ? await bytesOf(path, options.file) : undefined;
@@ -55,7 +71,7 @@ export async function journalFile(path: string, options: JournalOptions): Promis
       throw error;
     }
     let open = true;
-    const close = async (): Promise<void> => {
+    const closeFile = async (): Promise<void> => {
       if (open) await file.close();
       open = false;
     };
@@ -66,10 +82,14 @@ export async function journalFile(path: string, options: JournalOptions): Promis
         count += results.length;
       },
       remove: async () => {
-        await close();
+        await closeFile();
         await named(path, () => unlink(path));
+        await lock.release();
       },
-      close,
+      close: async () => {
+        await closeFile();
+        await lock.release();
+      },
     };
   });
 }
