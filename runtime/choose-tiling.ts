@@ -18,7 +18,8 @@ export interface TilingFacts {
 }
 
 interface Rule {
-  readonly when: (facts: TilingFacts) => boolean;
+  /** @param apart whether there are larger tiles whose subgroups visit keys by themselves: `Kernel.apart` */
+  readonly when: (facts: TilingFacts, apart: boolean) => boolean;
   /** Query rows of a tile: the largest that there are up to so many, or else the least. */
   readonly rows: number;
 }
@@ -28,12 +29,14 @@ const FILL = 512;
 
 /**
  * The first rule that holds. Measured on an NVIDIA H200 with f16 and matrices of 16 x 16 x 16: tiles of 128 queries read
- * keys half as often and win nearly everywhere, since their subgroups skip what is not for them; tiles of 64 win where
- * the keys of neighbours are others (blocks drawn for every 64 queries), and where there are too few tiles to go round.
+ * keys half as often, and win where rows are long (dense, causal, long segments), and in windows too if their subgroups
+ * skip what is not for them; tiles of 64 win where larger ones compute more that is masked away, and where there are
+ * too few tiles to go round.
  */
-export const TILING_RULES: Readonly<Record<'few' | 'wide' | 'narrow', Rule>> = {
+export const TILING_RULES: Readonly<Record<'few' | 'wide' | 'apart' | 'narrow', Rule>> = {
   few: { when: (f) => f.queryTiles / 2 < FILL, rows: 64 },
-  wide: { when: (f) => f.growth <= 1.4, rows: 128 },
+  wide: { when: (f) => f.keyTiles >= 32 && f.growth <= 1.25, rows: 128 },
+  apart: { when: (f, apart) => apart && f.growth <= 1.4, rows: 128 },
   narrow: { when: () => true, rows: 64 },
 };
 
@@ -63,8 +66,10 @@ export function chooseTiling(variants: readonly Variant[], factsOf: () => Tiling
   if (rows.every((r) => r === rows[0])) return variants[0];
   const facts = factsOf();
   if (facts === undefined) return variants[0];
-  const { few, wide, narrow } = TILING_RULES;
-  const rule = [few, wide].find((r) => r.when(facts)) ?? narrow;
+  const { few, wide, apart, narrow } = TILING_RULES;
+  const largest = variants[rows.indexOf(Math.max(...rows))];
+  const skips = largest.kernels.some((k) => k.apart !== undefined);
+  const rule = [few, wide, apart].find((r) => r.when(facts, skips)) ?? narrow;
   const upTo = rows.filter((r) => r <= rule.rows);
   return variants[rows.indexOf(upTo.length > 0 ? Math.max(...upTo) : Math.min(...rows))];
 }

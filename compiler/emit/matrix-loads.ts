@@ -69,7 +69,10 @@ export function stageQueries(shader: Shader, layout: MatrixLayout): string {
         const own =
           rounds === 1
             ? undefined
-            : [...(round > 0 ? [`first_row >= ${first}u`] : []), ...(end < rows ? [`first_row < ${end}u`] : [])];
+            : [
+                ...(round > 0 ? [`first_row >= ${first}u`] : []),
+                ...(end < rows ? [`first_row < ${end}u`] : []),
+              ];
         return wgsl`
           ${round > 0 ? 'workgroupBarrier();' : ''}
           ${copies[round].map(commit)}

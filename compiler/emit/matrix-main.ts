@@ -4,7 +4,7 @@ import { commitTile, fetchTile, fetchVariables, stageQueries, type KeyFinding } 
 import { syncOf, type MatrixLayout } from './matrix-layout.js';
 import { addValues, declareResults, scoreTile } from './matrix-products.js';
 import { updateSoftmax } from './matrix-softmax.js';
-import { declareWitnesses, estimateReferences, steadySoftmax } from './matrix-steady.js';
+import { declareWitnesses, estimateReferences, masksInPlace, steadySoftmax } from './matrix-steady.js';
 import { storeParts, storeRows } from './matrix-store.js';
 import type { Shader } from './shader.js';
 import { QUERY_SPACE } from './spaces.js';
@@ -157,9 +157,12 @@ function onlineLoop(main: MatrixMain): string {
 
 /** Without rescaling; subgroups may skip what is not for their rows. */
 function steadyLoop(main: MatrixMain): string {
-  const { layout, finding, apart } = main;
+  const { layout, finding, apart, pass } = main;
   const { blocks, keys, chunk, parts } = layout;
-  const places = finding.places !== 'none';
+  const masking = {
+    places: finding.places !== 'none',
+    inPlace: masksInPlace(pass.segments.map((s) => s.keep)),
+  };
   const place = (first: number): string => wgsl`
     const first_key = ${first}u;
     const keys_at = ${first * layout.keyStride}u;
@@ -170,7 +173,7 @@ function steadyLoop(main: MatrixMain): string {
       {
         ${place(c * chunk)}
         ${scoreTile(layout)}
-        ${lines(blocks, (b) => steadySoftmax(layout, b, places))}
+        ${lines(blocks, (b) => steadySoftmax(layout, b, masking))}
         ${addValues(layout)}
       }`,
   );

@@ -15,7 +15,10 @@ export function overSharers(layout: MatrixLayout, op: (other: string) => string)
  * Of the lane's scores number q (a vec4): place in scratch space, and first column. A lane has all 8 of its row in every
  * `sharers`-th matrix.
  */
-function scorePlace({ m, sharers }: MatrixLayout, q: string): { readonly place: string; readonly column: string } {
+function scorePlace(
+  { m, sharers }: MatrixLayout,
+  q: string,
+): { readonly place: string; readonly column: string } {
   const tile = sharers === 1 ? `(${q} >> 1u)` : `(x + ${sharers}u * (${q} >> 1u))`;
   return {
     place: `${tile} * ${2 * m}u + 2u * y + (${q} & 1u)`,
@@ -54,8 +57,7 @@ export function weigh(layout: MatrixLayout, b: number): string {
 
 /** Statements that put the lane's weights into scratch space as f16, 8 in a piece. */
 export function writeWeights({ pairs, sharers, weightStride }: MatrixLayout): string {
-  const packed = (q: number): string =>
-    `vec2<u32>(pack2x16float(s_${q}.xy), pack2x16float(s_${q}.zw))`;
+  const packed = (q: number): string => `vec2<u32>(pack2x16float(s_${q}.xy), pack2x16float(s_${q}.zw))`;
   return wgsl`
     let weights = y * ${weightStride}u + x;
     ${lines(

@@ -1,13 +1,7 @@
+import { walk, type Expr } from '../ir/expr.js';
 import { loadWeights, storeScores } from './matrix-products.js';
 import { syncOf, type MatrixLayout } from './matrix-layout.js';
-import {
-  findTop,
-  overScores,
-  readScores,
-  scoreLets,
-  weigh,
-  writeWeights,
-} from './matrix-softmax.js';
+import { findTop, overScores, readScores, scoreLets, weigh, writeWeights } from './matrix-softmax.js';
 import { lines, wgsl } from './wgsl.js';
 
 /**
@@ -34,28 +28,62 @@ export function estimateReferences(layout: MatrixLayout): string {
     )}`;
 }
 
+/** How scores are masked: where the lane's keys have their grid coordinates, and whether in registers. */
+export interface Masking {
+  readonly places: boolean;
+  /** For short rules: the text comes for every four scores, but they need not go to memory and back. */
+  readonly inPlace: boolean;
+}
+
+/** Most operations of a rule that is tested in registers. */
+const MOST_OPERATIONS = 40;
+
+/** Are the rules short enough? Sampled keys and edges of graphs are searched for, in loops. */
+export function masksInPlace(rules: readonly Expr[]): boolean {
+  let count = 0;
+  let searches = false;
+  walk(rules, (e) => {
+    count++;
+    searches ||= ['sample', 'sample_at', 'edge', 'weight'].includes(e.op);
+  });
+  return !searches && count <= MOST_OPERATIONS;
+}
+
 /** Statements from a block's scores to its weights. */
-export function steadySoftmax(layout: MatrixLayout, b: number, places: boolean): string {
+export function steadySoftmax(layout: MatrixLayout, b: number, { places, inPlace }: Masking): string {
+  const { pairs, sharers } = layout;
   const { sync } = syncOf(layout);
-  const mask = overScores(
-    layout,
-    wgsl`
-    let scores = mask_scores(at, segment, i_${b}, dots, first_key + column${places ? `, i_place_${b}` : ''});
-    edges_${b} += dot(select(vec4<f32>(), vec4<f32>(1.0), scores > vec4<f32>(LOWEST)), vec4<f32>(1.0));`,
-  );
+  const masked = (scores: string, column: string): string =>
+    `mask_scores(at, segment, i_${b}, ${scores}, first_key + ${column}${places ? `, i_place_${b}` : ''})`;
+  const count = (scores: string): string =>
+    `edges_${b} += dot(select(vec4<f32>(), vec4<f32>(1.0), ${scores} > vec4<f32>(LOWEST)), vec4<f32>(1.0));`;
+  const all = `edges_${b} += ${(layout.chunk / sharers).toFixed(1)};`;
+  const later = wgsl`
+    if (is_partial) {
+      ${overScores(layout, `let scores = ${masked('dots', 'column')};\n${count('scores')}`)}
+    } else {
+      ${all}
+    }`;
+  const now = wgsl`
+    if (is_partial) {
+      ${lines(2 * pairs, (q) => {
+        const tile = `8u * ${sharers === 1 ? `${q >> 1}u` : `(x + ${sharers * (q >> 1)}u)`}`;
+        const column = `${tile} + 4u * ${q & 1 ? '(1u - half)' : 'half'}`;
+        return `s_${q} = ${masked(`s_${q}`, column)};\n${count(`s_${q}`)}`;
+      })}
+    } else {
+      ${all}
+    }`;
   return wgsl`
     // Block ${b}: scores to weights.
     ${storeScores(layout, b)}
     ${sync}
-    if (is_partial) {
-      ${mask}
-    } else {
-      edges_${b} += ${(layout.chunk / layout.sharers).toFixed(1)};
-    }
+    ${inPlace ? '' : later}
     {
       ${scoreLets(layout)}
       ${readScores(layout)}
       ${sync}
+      ${inPlace ? now : ''}
       ${weigh(layout, b)}
       peak_${b} = max(peak_${b}, sum);
       ${writeWeights(layout)}
@@ -73,8 +101,7 @@ export const declareWitnesses = (b: number): readonly string[] => [
 ];
 
 /** Condition: weights of the row were too large for f16, or so small that it rounded them too roughly. */
-export const offReference = (b: number): string =>
-  `peak_${b} >= MOST || total_${b} < LEAST * edges_${b}`;
+export const offReference = (b: number): string => `peak_${b} >= MOST || total_${b} < LEAST * edges_${b}`;
 
 export const STEADY_CONSTANTS = wgsl`
   // Estimated references lie above a row's first scores: the first weights are at most two to the power of -MARGIN.

@@ -1,7 +1,13 @@
 import { STORAGE_TYPES, type Kernel, type Variant } from '../ir/program.js';
 import type { Schedule } from '../ir/schedule.js';
 import { emitMatrixKernel, MATRIX_DIRECTIVES } from './matrix-kernel.js';
-import { matrixBytes, matrixLayout, SCORE_COLUMNS, type MatrixTiling, type MatrixUnit } from './matrix-layout.js';
+import {
+  matrixBytes,
+  matrixLayout,
+  SCORE_COLUMNS,
+  type MatrixTiling,
+  type MatrixUnit,
+} from './matrix-layout.js';
 import { emitMergeKernel } from './merge-kernel.js';
 import type { Shader } from './shader.js';
 import { subgroupGather } from './subgroup-variant.js';
@@ -43,7 +49,10 @@ export function matrixChoices(target: Target): readonly MatrixChoice[] {
   const steady = [
     wide <= 64
       ? { unit: NVIDIA, tiling: tiling({ blocks: 2, steady: true }) }
-      : { unit: NVIDIA, tiling: tiling({ subgroups: 8, keys: wide <= 128 ? 32 : 16, chunk: 16, steady: true }) },
+      : {
+          unit: NVIDIA,
+          tiling: tiling({ subgroups: 8, keys: wide <= 128 ? 32 : 16, chunk: 16, steady: true }),
+        },
     { unit: NVIDIA, tiling: tiling({ steady: true }) },
     online[0],
   ];

@@ -45,7 +45,12 @@ export function emitOwnKinds(
   ];
 }
 
-function emitRowsBox(shader: Shader, target: Target, pass: TilePass, { rows, ownRows }: MatrixLayout): string {
+function emitRowsBox(
+  shader: Shader,
+  target: Target,
+  pass: TilePass,
+  { rows, ownRows }: MatrixLayout,
+): string {
   const space = pass.queries;
   const header = `// First and last ${space.kind === 'grid' ? 'coordinates' : 'positions'} of ${ownRows} rows of a query tile.`;
   if (space.kind !== 'grid') {
