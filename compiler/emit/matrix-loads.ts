@@ -104,9 +104,10 @@ export interface KeyFinding {
 
 /** Declares the registers in which the next keys and values wait. */
 export function fetchVariables(layout: MatrixLayout, { places }: KeyFinding): string {
+  const one = ({ name }: Copy): string => `var ${name}: vec4<u32>;\nvar there_${name} = false;`;
   return [
-    ...lines(copies(layout, layout.keyPieces), (n) => `var key_${n}: vec4<u32>;`),
-    ...lines(copies(layout, layout.valuePieces), (n) => `var value_${n}: vec4<u32>;`),
+    ...copiesOf(layout, 'key').map(one),
+    ...copiesOf(layout, 'value').map(one),
     ...lines(copies(layout, 1), (n) => `var position_${n} = -1;`),
     ...(places === 'found' ? lines(copies(layout, 1), (n) => `var place_${n}: vec4<i32>;`) : []),
   ].join('\n');
@@ -141,6 +142,9 @@ function positions(layout: MatrixLayout, line: (n: number, r: string) => string)
   });
 }
 
+/** A fetched piece, or zeros where there is none: told apart only now, so that nothing waits for what was fetched. */
+const present = ({ name }: Copy): string => `select(vec4<u32>(), ${name}, there_${name})`;
+
 /** Statements that read the keys and values of `next` into registers. */
 export function fetchTile(layout: MatrixLayout, { affine, places }: KeyFinding): string {
   const position = (r: string): string =>
@@ -150,8 +154,14 @@ export function fetchTile(layout: MatrixLayout, { affine, places }: KeyFinding):
   const same = layout.keyPieces === layout.valuePieces;
   const values = copiesOf(layout, 'value');
   const one = (copy: Copy, n: number): string => {
-    const call = (name: string, to: string): string =>
-      `${to} = load_${name}(at, j, (${copy.number}) % ${copy.pieces}u);`;
+    const column = `(${copy.number}) % ${copy.pieces}u`;
+    const call = (kind: 'key' | 'value', to: string): string => {
+      const [width, pieces] =
+        kind === 'key' ? [layout.keyWidth, layout.keyPieces] : [layout.valueWidth, layout.valuePieces];
+      return wgsl`
+        ${to} = load_${kind}(at, j, ${column});
+        there_${to} = j >= 0${width < pieces ? ` && ${column} < ${width}u` : ''};`;
+    };
     const kind = copy.name.startsWith('key') ? 'key' : 'value';
     const body = wgsl`
       let j = ${position(`(${copy.number}) / ${copy.pieces}u${partOffset(layout)}`)};
@@ -188,7 +198,7 @@ export function commitTile(layout: MatrixLayout, finding: KeyFinding, mayCare: b
         atomicStore(&flags[thread], 0u);
       }
       workgroupBarrier();
-      ${copiesOf(layout, 'value').map((copy) => `${copy.name} = checked_value(${copy.name}, (${copy.number}) / ${copy.pieces}u);`)}
+      ${copiesOf(layout, 'value').map((copy) => `${copy.name} = checked_value(${present(copy)}, (${copy.number}) / ${copy.pieces}u);`)}
     }
     ${
       layout.lone
@@ -202,7 +212,7 @@ export function commitTile(layout: MatrixLayout, finding: KeyFinding, mayCare: b
     const isKey = copy.name.startsWith('key');
     const stride = isKey ? layout.keyStride : layout.valueStride;
     const at = `((${copy.number}) / ${copy.pieces}u) * ${stride}u + (${copy.number}) % ${copy.pieces}u`;
-    const line = isKey ? `staged[${at}] = ${copy.name};` : `staged[VALUES_AT + ${at}] = ${copy.name};`;
+    const line = `staged[${isKey ? '' : 'VALUES_AT + '}${at}] = ${present(copy)};`;
     return copy.guard ? `if (${copy.guard}) {\n  ${line}\n}` : line;
   };
   const place = (n: number): string =>
@@ -218,12 +228,9 @@ export function commitTile(layout: MatrixLayout, finding: KeyFinding, mayCare: b
 /** Functions that read a piece of a row. */
 export function emitFetch(shader: Shader, layout: MatrixLayout): readonly string[] {
   const load = (kind: 'key' | 'value', tensor: 'k' | 'v', width: number, pieces: number): string => wgsl`
-    // 8 numbers of a ${kind}'s row; 0 where there is none.
+    // 8 numbers of a ${kind}'s row; of another place where there is none, without a branch that would wait for them.
     fn load_${kind}(at: Place, j: i32, piece: u32) -> vec4<u32> {
-      if (j < 0${width < pieces ? ` || piece >= ${width}u` : ''}) {
-        return vec4<u32>();
-      }
-      return ${shader.bind(tensor)}[${rowStart(shader, tensor, 'u32(j)')} + piece];
+      return ${shader.bind(tensor)}[${rowStart(shader, tensor, 'u32(max(j, 0))')} + ${width < pieces ? `min(piece, ${width - 1}u)` : 'piece'}];
     }`;
   return [
     load('key', 'k', layout.keyWidth, layout.keyPieces),

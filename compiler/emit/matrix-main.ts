@@ -2,7 +2,7 @@ import type { TilePass } from '../ir/schedule.js';
 import { boxSegments } from './boxes.js';
 import { commitTile, fetchTile, fetchVariables, stageQueries, type KeyFinding } from './matrix-loads.js';
 import { syncOf, type MatrixLayout } from './matrix-layout.js';
-import { addValues, declareResults, scoreTile } from './matrix-products.js';
+import { addValues, allBlocks, declareResults, scoreTile } from './matrix-products.js';
 import { updateSoftmax } from './matrix-softmax.js';
 import { declareWitnesses, estimateReferences, masksInPlace, steadySoftmax } from './matrix-steady.js';
 import { storeParts, storeRows } from './matrix-store.js';
@@ -95,6 +95,9 @@ export function emitMatrixMain(main: MatrixMain): string {
             : online
         }
         ${syncOf(layout).sync}
+        // Found again, by a number that only looks new: what the end alone needs takes no registers before it.
+        let end = find_place(number * ${main.one});
+        ${each((b) => `let row_${b} = query_position(end, i32(end.tile), i32(first_row + ${b * m}u + y));`)}
         ${split ? storeParts(shader, layout) : storeRows(layout, merge)}
       }
     }`;
@@ -128,11 +131,18 @@ const begin = ({ layout, visit, finding }: MatrixMain): string => wgsl`
 function onlineLoop(main: MatrixMain): string {
   const { shader, target, layout, finding } = main;
   const places = finding.places !== 'none';
-  const body = [
-    scoreTile(layout),
-    ...lines(layout.blocks, (b) => updateSoftmax(layout, b, target.score !== undefined, places)),
-    addValues(layout),
-  ];
+  const update = (b: number): string => updateSoftmax(layout, b, target.score !== undefined, places);
+  // Beside a steady loop it runs rarely: block after block, so that it needs no more registers.
+  const body = layout.steady
+    ? allBlocks(layout).map(
+        (b) => wgsl`
+        {
+          ${scoreTile(layout, [b])}
+          ${update(b)}
+          ${addValues(layout, [b])}
+        }`,
+      )
+    : [scoreTile(layout), ...allBlocks(layout).map(update), addValues(layout)];
   return wgsl`
     ${begin(main)}
     ${layout.prefetch ? [fetchVariables(layout, finding), fetchTile(layout, finding)] : ''}

@@ -7,19 +7,23 @@ const rightType = (n: number, k: number): string => `subgroup_matrix_right<f16, 
 const leftType = ({ m, k }: MatrixLayout): string => `subgroup_matrix_left<f16, ${k}, ${m}>`;
 const scoreType = ({ m }: MatrixLayout): string => `subgroup_matrix_result<f32, ${SCORE_COLUMNS}, ${m}>`;
 
-/** scores = queries · keys, into `score_B_T`; every matrix of keys serves all blocks of the subgroup. */
-export function scoreTile(layout: MatrixLayout): string {
-  const { blocks, scoreTiles, dimSteps, keyStride, k } = layout;
+/** The blocks of a subgroup, each by its number. */
+export const allBlocks = ({ blocks }: MatrixLayout): readonly number[] =>
+  Array.from({ length: blocks }, (_, b) => b);
+
+/** scores = queries · keys, into `score_B_T`; every matrix of keys serves all given blocks of the subgroup. */
+export function scoreTile(layout: MatrixLayout, blocks = allBlocks(layout)): string {
+  const { scoreTiles, dimSteps, keyStride, k } = layout;
   const product = (d: number, t: number): string => {
     const at = t * SCORE_COLUMNS * keyStride + (d * k) / 8;
     return wgsl`
       {
         let keys = subgroupMatrixLoad<${rightType(SCORE_COLUMNS, k)}, col_major>(&staged, keys_at + ${at}u, ${keyStride}u);
-        ${lines(blocks, (b) => `score_${b}_${t} = subgroupMatrixMultiplyAccumulate(query_${b}_${d}, keys, score_${b}_${t});`)}
+        ${blocks.map((b) => `score_${b}_${t} = subgroupMatrixMultiplyAccumulate(query_${b}_${d}, keys, score_${b}_${t});`)}
       }`;
   };
   return wgsl`
-    ${lines(blocks, (b) => lines(scoreTiles, (t) => `var score_${b}_${t} = ${scoreType(layout)}(0.0);`).join('\n'))}
+    ${blocks.map((b) => lines(scoreTiles, (t) => `var score_${b}_${t} = ${scoreType(layout)}(0.0);`).join('\n'))}
     ${lines(dimSteps, (d) => lines(scoreTiles, (t) => product(d, t)).join('\n'))}`;
 }
 
@@ -34,14 +38,14 @@ export function storeScores({ scoreTiles, m }: MatrixLayout, b: number): readonl
 }
 
 /** results += weights · values. */
-export function addValues(layout: MatrixLayout): string {
-  const { blocks, keySteps, valueColumns, valueStride, n, k } = layout;
+export function addValues(layout: MatrixLayout, blocks = allBlocks(layout)): string {
+  const { keySteps, valueColumns, valueStride, n, k } = layout;
   const product = (s: number, c: number): string => {
     const at = s * k * valueStride + (c * n) / 8;
     return wgsl`
       {
         let values = subgroupMatrixLoad<${rightType(n, k)}, row_major>(&staged, values_at + ${at}u, ${valueStride}u);
-        ${lines(blocks, (b) => `result_${b}_${c} = subgroupMatrixMultiplyAccumulate(weight_${b}_${s}, values, result_${b}_${c});`)}
+        ${blocks.map((b) => `result_${b}_${c} = subgroupMatrixMultiplyAccumulate(weight_${b}_${s}, values, result_${b}_${c});`)}
       }`;
   };
   return wgsl`

@@ -49,7 +49,7 @@ function careOrLeave(layout: MatrixLayout): string {
     const infinite = `bits_${b} == INFINITY_BITS`;
     return layout.steady ? `(${infinite} || ${offReference(b)})` : infinite;
   };
-  const any = lines(layout.blocks, (b) => `(i_${b} >= 0 && ${bad(b)})`).join(' || ');
+  const any = lines(layout.blocks, (b) => `(row_${b} >= 0 && ${bad(b)})`).join(' || ');
   return wgsl`
     if (!careful) {
       if (${any}) {
@@ -79,8 +79,8 @@ export function storeRows(layout: MatrixLayout, merge: boolean): string {
               (b) =>
                 wgsl`
               var before_${b} = NEGATIVE_INFINITY_BITS;
-              if (i_${b} >= 0) {
-                before_${b} = lse_before(at, i_${b});
+              if (row_${b} >= 0) {
+                before_${b} = lse_before(end, row_${b});
               }`,
             ),
             sync,
@@ -90,8 +90,8 @@ export function storeRows(layout: MatrixLayout, merge: boolean): string {
     ${lines(
       blocks,
       (b) => wgsl`
-      if (i_${b} >= 0) {
-        store_row(at, i_${b}, reference_${b} * TO_LOG, total_${b}, poison_${b} != 0u, ${merge ? `before_${b}, ` : ''}x, ${sums(b)});
+      if (row_${b} >= 0) {
+        store_row(end, row_${b}, reference_${b} * TO_LOG, total_${b}, poison_${b} != 0u, ${merge ? `before_${b}, ` : ''}x, ${sums(b)});
       }`,
     )}
     break;`;
