@@ -60,11 +60,8 @@ export function packingFor(kernel: Pick<Kernel, 'rows' | 'pack'>, work: PassWork
   };
 }
 
-/**
- * Workgroups that fill a large device: several times over where each leaves much to be merged (tiles of many rows);
- * where parts are small (rows packed for decoding), so often that the last ones don't count.
- */
-const FILL = { tiles: 1024, packed: 4096 } as const;
+/** Workgroups that fill a large device several times over. */
+const FILL = 1024;
 /** Most parts; key tiles that a part should hold at least. */
 const MOST_SPLITS = 1024;
 const TILES_A_SPLIT = 4;
@@ -72,13 +69,8 @@ const TILES_A_SPLIT = 4;
 const MOST_BYTES = 2 ** 26;
 
 /** @param workgroups of one part. @param bytes that one part's results take. */
-export function splitsFor(
-  workgroups: number,
-  keyTiles: number,
-  bytes: number,
-  of: keyof typeof FILL = 'tiles',
-): number {
-  const wanted = Math.ceil(FILL[of] / Math.max(1, workgroups));
+export function splitsFor(workgroups: number, keyTiles: number, bytes: number): number {
+  const wanted = Math.ceil(FILL / Math.max(1, workgroups));
   const worth = Math.floor(keyTiles / TILES_A_SPLIT);
   const fitting = Math.floor(MOST_BYTES / Math.max(1, bytes));
   return Math.max(1, Math.min(wanted, worth, fitting, MOST_SPLITS));

@@ -318,7 +318,7 @@ function planOf(
   const plan = planFor(packing.queries);
   const own = plan.tiles * plan.classes * shape.keyHeads * packing.blocks * shape.batch;
   const bytes = own * packing.rows * (valueDim + 4) * 4;
-  const splits = splitsFor(own, keyTiles, bytes, decode.pack ? 'packed' : 'tiles');
+  const splits = splitsFor(own, keyTiles, bytes);
   return {
     kernels: [decode, merge],
     plan,

@@ -104,10 +104,10 @@ export interface KeyFinding {
 
 /** Declares the registers in which the next keys and values wait. */
 export function fetchVariables(layout: MatrixLayout, { places }: KeyFinding): string {
-  const one = ({ name }: Copy): string => `var ${name}: vec4<u32>;\nvar there_${name} = false;`;
+  const both = [...copiesOf(layout, 'key'), ...copiesOf(layout, 'value')];
   return [
-    ...copiesOf(layout, 'key').map(one),
-    ...copiesOf(layout, 'value').map(one),
+    ...both.map(({ name }) => `var ${name}: vec4<u32>;`),
+    ...[...new Set(both.map(({ there }) => there))].map((there) => `var ${there} = false;`),
     ...lines(copies(layout, 1), (n) => `var position_${n} = -1;`),
     ...(places === 'found' ? lines(copies(layout, 1), (n) => `var place_${n}: vec4<i32>;`) : []),
   ].join('\n');
@@ -118,14 +118,21 @@ interface Copy {
   readonly number: string;
   readonly guard: string | undefined;
   readonly pieces: number;
+  /** The variable that says whether there is such a piece. */
+  readonly there: string;
 }
+
+/** Are rows of keys and values of one width? Then a thread copies the same pieces of both. */
+const alike = ({ keyPieces, keyWidth, valuePieces, valueWidth }: MatrixLayout): boolean =>
+  keyPieces === valuePieces && keyWidth === valueWidth;
 
 function copiesOf(layout: MatrixLayout, kind: 'key' | 'value'): readonly Copy[] {
   const pieces = kind === 'key' ? layout.keyPieces : layout.valuePieces;
   return Array.from({ length: copies(layout, pieces) }, (_, n) => {
     const number = n === 0 ? 'thread' : `thread + ${n * layout.threads}u`;
     const guard = placeOf(layout, pieces, n) === '' ? undefined : `${number} < ${layout.keys * pieces}u`;
-    return { name: `${kind}_${n}`, number, guard, pieces };
+    const there = alike(layout) ? `there_${n}` : `${kind}_there_${n}`;
+    return { name: `${kind}_${n}`, number, guard, pieces, there };
   });
 }
 
@@ -143,7 +150,7 @@ function positions(layout: MatrixLayout, line: (n: number, r: string) => string)
 }
 
 /** A fetched piece, or zeros where there is none: told apart only now, so that nothing waits for what was fetched. */
-const present = ({ name }: Copy): string => `select(vec4<u32>(), ${name}, there_${name})`;
+const present = ({ name, there }: Copy): string => `select(vec4<u32>(), ${name}, ${there})`;
 
 /** Statements that read the keys and values of `next` into registers. */
 export function fetchTile(layout: MatrixLayout, { affine, places }: KeyFinding): string {
@@ -151,22 +158,19 @@ export function fetchTile(layout: MatrixLayout, { affine, places }: KeyFinding):
     affine
       ? `select(-1, line.x + line.y * i32(${r}), i32(${r}) < line.z)`
       : `key_position(at, next.segment, next.tile, i32(${r}))`;
-  const same = layout.keyPieces === layout.valuePieces;
+  const same = alike(layout);
   const values = copiesOf(layout, 'value');
   const one = (copy: Copy, n: number): string => {
     const column = `(${copy.number}) % ${copy.pieces}u`;
-    const call = (kind: 'key' | 'value', to: string): string => {
-      const [width, pieces] =
-        kind === 'key' ? [layout.keyWidth, layout.keyPieces] : [layout.valueWidth, layout.valuePieces];
-      return wgsl`
-        ${to} = load_${kind}(at, j, ${column});
-        there_${to} = j >= 0${width < pieces ? ` && ${column} < ${width}u` : ''};`;
-    };
-    const kind = copy.name.startsWith('key') ? 'key' : 'value';
+    const isKey = copy.name.startsWith('key');
+    const [width, pieces] = isKey
+      ? [layout.keyWidth, layout.keyPieces]
+      : [layout.valueWidth, layout.valuePieces];
     const body = wgsl`
       let j = ${position(`(${copy.number}) / ${copy.pieces}u${partOffset(layout)}`)};
-      ${call(kind, copy.name)}
-      ${kind === 'key' && same ? call('value', values[n].name) : ''}`;
+      ${copy.name} = load_${isKey ? 'key' : 'value'}(at, j, ${column});
+      ${isKey && same ? `${values[n].name} = load_value(at, j, ${column});` : ''}
+      ${copy.there} = j >= 0${width < pieces ? ` && ${column} < ${width}u` : ''};`;
     return copy.guard
       ? wgsl`
         if (${copy.guard}) {

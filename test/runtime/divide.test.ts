@@ -65,7 +65,6 @@ test('parts: they fill a device, hold a few tiles each and fit in a buffer', (t)
   const row = 4 * 132 * 4;
   t.is(splitsFor(8, 2048, 8 * row), 128);
   t.is(splitsFor(1, 16384, row), 1024);
-  t.is(splitsFor(8, 2048, 8 * row, 'packed'), 512);
   t.is(splitsFor(8, 32, 8 * row), 8);
   t.is(splitsFor(8, 5, 8 * row), 1);
   t.is(splitsFor(8, 0, 8 * row), 1);
