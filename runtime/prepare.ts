@@ -80,7 +80,7 @@ export function pipelineOf(prepared: Prepared, kernel: Kernel, types: StorageTyp
 /** The variants that the device can run; a typed error if there are none. Compiles nothing. */
 export function choose(device: GPUDevice, program: Program): Prepared {
   if (program.format !== 'attnc-program' || program.version !== 4) {
-    throw new AttncError('usage', `this is not a program of version 3`, {
+    throw new AttncError('usage', `this is not a program of version 4`, {
       help: 'compile the pattern again',
     });
   }
