@@ -90,7 +90,7 @@ export function steadySoftmax(layout: MatrixLayout, b: number, { places, inPlace
     }
     ${sync}
     ${loadWeights(layout, b)}
-    ${b + 1 < layout.blocks ? sync : ''}`;
+    ${b + 1 < layout.blocks || layout.keys > layout.chunk ? sync : ''}`;
 }
 
 /** Declares what tells in the end whether a block's references were off. */
