@@ -127,7 +127,7 @@ export function updateSoftmax(layout: MatrixLayout, b: number, hasScore: boolean
     }
     ${sync}
     ${loadWeights(layout, b)}
-    ${b + 1 < layout.blocks ? sync : ''}`;
+    ${b + 1 < layout.blocks || layout.keys > layout.chunk ? sync : ''}`;
 }
 
 /** Moves the reference of rows whose highest score has grown, and brings their sums and results to it. */
@@ -156,15 +156,18 @@ function rescale(layout: MatrixLayout, b: number): string {
     let moved = select(reference_${b}, top, grown);
     let shrink = exp2(reference_${b} - moved);
     reference_${b} = moved;
-    total_${b} *= shrink;
     ${
       layout.lone
         ? wgsl`
-          // Nothing is there to be moved at a row's first keys.
-          if (subgroupAny(total_${b} > 0.0)) {
+          // Nothing is there to be moved at a row's first keys. (What shrinks to nothing is.)
+          let is_begun = subgroupAny(total_${b} > 0.0);
+          total_${b} *= shrink;
+          if (is_begun) {
             ${moveResults}
           }`
-        : moveResults
+        : wgsl`
+          total_${b} *= shrink;
+          ${moveResults}`
     }`;
   return layout.lone
     ? wgsl`

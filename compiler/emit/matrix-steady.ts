@@ -2,7 +2,7 @@ import { walk, type Expr } from '../ir/expr.js';
 import { loadWeights, storeScores } from './matrix-products.js';
 import { syncOf, type MatrixLayout } from './matrix-layout.js';
 import { findTop, overScores, readScores, scoreLets, weigh, writeWeights } from './matrix-softmax.js';
-import { lines, wgsl } from './wgsl.js';
+import { floatLiteral, lines, wgsl } from './wgsl.js';
 
 /**
  * Softmax without rescaling: weights are relative to an estimate of a row's highest score, made once. f16 holds weights
@@ -90,7 +90,7 @@ export function steadySoftmax(layout: MatrixLayout, b: number, { places, inPlace
     }
     ${sync}
     ${loadWeights(layout, b)}
-    ${b + 1 < layout.blocks ? sync : ''}`;
+    ${b + 1 < layout.blocks || layout.keys > layout.chunk ? sync : ''}`;
 }
 
 /** Declares what tells in the end whether a block's references were off. */
@@ -103,14 +103,29 @@ export const declareWitnesses = (b: number): readonly string[] => [
 /** Condition: weights of the row were too large for f16, or so small that it rounded them too roughly. */
 export const offReference = (b: number): string => `peak_${b} >= MOST || total_${b} < LEAST * edges_${b}`;
 
+/**
+ * In powers of two, how far estimated references lie above a row's first scores. Scores may rise 16 + MARGIN above those
+ * before f16 is infinite, as scattered ones do; where they don't, a row of N keys is let pass if all its weights together
+ * are 2^MARGIN · LEAST · N of the largest, which where a few keys have most of the weight (sinks) they may not be.
+ */
+export const MARGIN = 2;
+
+/** Past this f16 is infinite. */
+export const MOST = 65504;
+
+/**
+ * f16 rounds what is below 2^-14 to multiples of 2^-24. If the weights of a row's edges are at least this on average, that
+ * takes no more than 2^-10 from their sum: half of what results may be off by, with 2^-11 for all other roundings.
+ */
+export const LEAST = 2 ** -15;
+
 export const STEADY_CONSTANTS = wgsl`
-  // Estimated references lie above a row's first scores: the first weights are at most two to the power of -MARGIN.
-  const MARGIN = 8.0;
+  // Estimated references lie above a row's first scores, by so many powers of two.
+  const MARGIN = ${floatLiteral(MARGIN)};
   // Past this f16 is infinite.
-  const MOST = 65504.0;
-  // f16 rounds what is below 2^-14 to multiples of 2^-24. If the weights of a row's edges are at least this on average,
-  // that takes no more from their sum than f16's 11 bits do everywhere.
-  const LEAST = ${2 ** -14};`;
+  const MOST = ${floatLiteral(MOST)};
+  // Where the weights of a row's edges are less than this on average, f16 rounds them too roughly.
+  const LEAST = ${floatLiteral(LEAST)};`;
 
 /** `mask_scores`: dot products where there is an edge, LOWEST elsewhere. */
 export function emitMaskScores(places: boolean): string {

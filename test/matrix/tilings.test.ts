@@ -3,10 +3,9 @@
 import { emitVariants } from '../../compiler/emit/index.js';
 import { targetOf } from '../../compiler/emit/variant.js';
 import { emitMatrixVariants } from '../../compiler/emit/matrix-variant.js';
-import type { MatrixTiling, MatrixUnit } from '../../compiler/emit/matrix-layout.js';
+import type { MatrixTiling } from '../../compiler/emit/matrix-layout.js';
 import type { StorageType, Variant } from '../../compiler/ir/program.js';
 import { run, type HostTensors } from '../../runtime/index.js';
-import { matrixConfigsOf } from '../../runtime/node/adapter.js';
 import { compare, reference } from '../../runtime/reference/index.js';
 import { CASES, type Case } from '../emit/patterns.js';
 import { programFor } from '../emit/programs.js';
@@ -14,16 +13,7 @@ import { toFloat32 } from '../../runtime/tensor.js';
 import { storedAs } from '../gpu/tensors.js';
 import { qkv } from '../runtime/data.js';
 import { matrixTest, opened } from './matrix-device.js';
-
-/** The device's matrices of f16 with f32 sums. */
-function unitHere(): MatrixUnit {
-  const lanes = opened.adapter.info.subgroupMaxSize ?? 0;
-  const found = matrixConfigsOf(opened.adapter).find(
-    (c) => c.componentType === 'f16' && c.resultComponentType === 'f32' && c.m === c.k,
-  );
-  if (!found) throw new Error('no matrices of f16 and f32');
-  return { m: found.m, n: found.n, k: found.k, lanes };
-}
+import { unitHere } from './unit.js';
 
 const tiling = (change: Partial<MatrixTiling>): MatrixTiling => ({
   subgroups: 8,

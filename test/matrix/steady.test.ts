@@ -1,0 +1,160 @@
+// Steady tilings on scores that their estimates don't foresee, against the oracle: weights too large for f16, too
+// small for it, and as small as is let pass; rows of one edge and of none; keys in windows and in parts.
+
+import { compile } from '../../compiler/compile.js';
+import { emitVariants } from '../../compiler/emit/index.js';
+import type { MatrixTiling } from '../../compiler/emit/matrix-layout.js';
+import { MARGIN } from '../../compiler/emit/matrix-steady.js';
+import { emitMatrixVariants } from '../../compiler/emit/matrix-variant.js';
+import { targetOf } from '../../compiler/emit/variant.js';
+import type { Program, Variant } from '../../compiler/ir/program.js';
+import { run, type HostTensors } from '../../runtime/index.js';
+import { compare, reference } from '../../runtime/reference/index.js';
+import { toFloat32 } from '../../runtime/tensor.js';
+import { storedAs } from '../gpu/tensors.js';
+import { generator, qkv } from '../runtime/data.js';
+import { matrixTest, opened } from './matrix-device.js';
+import { unitHere } from './unit.js';
+
+const [DIM, VALUE_DIM] = [16, 24];
+const HEADS = 2;
+
+/** Scores of a row, but for little that is drawn by lot: of key j, times the row's sign. */
+interface Profile {
+  readonly name: string;
+  readonly score: (j: number) => number;
+  readonly sign?: (row: number) => number;
+}
+
+/** The keys that may be estimated from. */
+const isFirst = (j: number): boolean => j % 64 < 16;
+const alternating = (row: number): number => (row % 3 === 0 ? -1 : 1);
+
+/** Nats from powers of two above what is estimated from. */
+const above = (powers: number): number => (powers + MARGIN) * Math.LN2;
+
+const PROFILES: readonly Profile[] = [
+  { name: 'infinite in f16', score: (j) => (isFirst(j) ? 0 : above(18)) },
+  { name: 'just what f16 holds', score: (j) => (j % 64 === 63 ? above(15.5) : isFirst(j) ? 0 : -3) },
+  { name: 'far below', score: (j) => (isFirst(j) ? 30 : -3) },
+  // Weights about 2^-14 and 2^-17, by turns: where f16 had no subnormals, much would be lost.
+  { name: 'hardly enough', score: (j) => (isFirst(j) ? 0 : above(-15.2) + (j % 2 === 0 ? 1 : -1)) },
+  { name: 'huge', score: (j) => (isFirst(j) ? -1e4 : 1e4) },
+  { name: 'huge below nothing', score: () => -1e4 },
+  { name: 'rising and falling', score: (j) => j / 3, sign: alternating },
+  { name: 'up and down', score: (j) => ((j * 7) % 16) * 3, sign: alternating },
+];
+
+/** Values are about 1, so that lost weight is not made up for by others. */
+function tensorsOf({ score, sign }: Profile, queries: number, keys: number, batch: number): HostTensors {
+  const { q, k, v } = qkv({ batch, heads: HEADS, keyHeads: 1, queries, keys, dim: DIM, valueDim: VALUE_DIM });
+  const random = generator(7);
+  q.data.forEach((x, n) => {
+    const row = Math.floor(n / DIM) % queries;
+    q.data[n] = n % DIM === 0 ? Math.sqrt(DIM) * (sign?.(row) ?? 1) : x / 4;
+  });
+  k.data.forEach((_, n) => {
+    if (n % DIM === 0) k.data[n] = score(Math.floor(n / DIM) % keys);
+  });
+  v.data.forEach((_, n) => (v.data[n] = 1 + random() / 4));
+  return storedAs('f16', { q, k, v });
+}
+
+interface Case {
+  readonly text: string;
+  readonly tiling: Partial<MatrixTiling>;
+  readonly windows?: boolean;
+  /** Parameters, and queries and keys of each batch. */
+  readonly runs: readonly {
+    readonly set?: Readonly<Record<string, number>>;
+    readonly queries: readonly number[];
+    readonly keys: readonly number[];
+    readonly decode?: boolean;
+    readonly bindingBytes?: number;
+  }[];
+}
+
+const CASES: readonly Case[] = [
+  {
+    text: 'pattern p(window: int = 10) { align start i -> j when abs(i - j) <= window }',
+    tiling: { blocks: 2 },
+    runs: [
+      { queries: [150, 77], keys: [150, 77] },
+      // One edge a row; and none, where there are more queries than keys.
+      { set: { window: 0 }, queries: [130], keys: [130] },
+      { set: { window: 0 }, queries: [140, 3], keys: [75, 9] },
+    ],
+  },
+  {
+    // Residue classes, and subgroups of fewer rows than a chunk; no key but the first ones is for the first rows.
+    text: 'pattern p() { i -> j when j <= i and (i - j) % 3 == 0 }',
+    tiling: { subgroups: 8, keys: 32 },
+    runs: [
+      { queries: [201], keys: [201] },
+      { queries: [9, 9], keys: [9, 70] },
+    ],
+  },
+  {
+    text: 'pattern p() { i -> j when abs(i - j) <= 12 or i < 5 and j % 2 == 0 }',
+    tiling: { lone: false, blocks: 2, keys: 32 },
+    windows: true,
+    runs: [
+      { queries: [180], keys: [180] },
+      { queries: [180], keys: [180], decode: true },
+      // Keys in several windows, and rows in bands.
+      { queries: [180], keys: [180], bindingBytes: 4096 },
+    ],
+  },
+  {
+    text: 'pattern p(window: int = 10) { i -> j when 0 <= i - j <= window }',
+    tiling: { blocks: 2 },
+    windows: true,
+    runs: [
+      { set: { window: 70 }, queries: [190], keys: [190], bindingBytes: 4096 },
+      { queries: [60], keys: [190], bindingBytes: 2048 },
+    ],
+  },
+];
+
+/** The program's last schedule with tiles, in one tiling. */
+function programOf({ text, tiling, windows = false }: Omit<Case, 'runs'>): Program {
+  const made = compile(text, { dim: DIM, valueDim: VALUE_DIM, windows }).program;
+  if (!made) throw new Error(text);
+  const info = { dim: DIM, valueDim: VALUE_DIM, pattern: made.pattern, windows };
+  const portable = emitVariants(made.schedules, info, 'portable');
+  const whole = {
+    ...{ subgroups: 4, blocks: 1, keys: 16, chunk: 16, prefetch: true, lone: true, steady: true },
+    ...tiling,
+  };
+  const variants = made.schedules
+    .flatMap((s, n) =>
+      emitMatrixVariants(portable[n], s, targetOf(info), [{ unit: unitHere(), tiling: whole }]),
+    )
+    .slice(-1)
+    .map((v): Variant => ({ ...v, matrix: v.matrix && { ...v.matrix, lockstep: false } }));
+  return { ...made, variants };
+}
+
+for (const { text, tiling, windows, runs } of CASES) {
+  matrixTest(`${text}: ${JSON.stringify(tiling)}${windows ? ', in windows' : ''}`, async (t) => {
+    const program = programOf({ text, tiling, ...(windows && { windows }) });
+    const [{ schedule }] = program.variants;
+    for (const { set, queries, keys, decode = false, bindingBytes } of runs) {
+      for (const profile of PROFILES) {
+        const [rows, columns] = [Math.max(...queries), Math.max(...keys)];
+        const tensors = {
+          ...tensorsOf(profile, rows, columns, queries.length),
+          lengths: { queries, keys },
+          ...(set && { parameters: set }),
+        };
+        const options = { schedule, family: 'matrix', decode, bindingBytes } as const;
+        const { out, lse, stats } = await run(opened.device, program, tensors, options);
+        const actual = { out: toFloat32(out), lse: lse.data };
+        const c = compare(actual, reference(program.pattern, tensors), 'f16');
+        const what = `${profile.name}, ${JSON.stringify({ set, queries, keys, decode, bindingBytes })}`;
+        t.true(c.pass, `${what}: ${JSON.stringify(c)}`);
+        if (bindingBytes !== undefined) t.true(stats.steps > 1, what);
+      }
+    }
+  });
+}
