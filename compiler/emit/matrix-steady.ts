@@ -57,10 +57,13 @@ export function steadySoftmax(layout: MatrixLayout, b: number, { places, inPlace
     `mask_scores(at, segment, i_${b}, ${scores}, first_key + ${column}${places ? `, i_place_${b}` : ''})`;
   const count = (scores: string): string =>
     `edges_${b} += dot(select(vec4<f32>(), vec4<f32>(1.0), ${scores} > vec4<f32>(LOWEST)), vec4<f32>(1.0));`;
+  // Rules may have taken lanes apart; what follows counts on lockstep. (Compilers cannot know that no lane says so.)
+  const meet = layout.lone ? `edges_${b} = select(edges_${b}, 0.0, subgroupAny(edges_${b} < 0.0));` : '';
   const all = `edges_${b} += ${(layout.chunk / sharers).toFixed(1)};`;
   const later = wgsl`
     if (is_partial) {
       ${overScores(layout, `let scores = ${masked('dots', 'column')};\n${count('scores')}`)}
+      ${meet}
     } else {
       ${all}
     }`;
@@ -71,6 +74,7 @@ export function steadySoftmax(layout: MatrixLayout, b: number, { places, inPlace
         const column = `${tile} + 4u * ${q & 1 ? '(1u - half)' : 'half'}`;
         return `s_${q} = ${masked(`s_${q}`, column)};\n${count(`s_${q}`)}`;
       })}
+      ${meet}
     } else {
       ${all}
     }`;
