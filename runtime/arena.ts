@@ -1,6 +1,9 @@
 import { internalError, limitTooSmall, outOfMemory } from './errors.js';
 import { USAGE } from './gpu-flags.js';
 
+/** Bytes that are written by the queue: small beside the memory that it has ready for that. */
+const MOST_WRITTEN = 2 ** 16;
+
 /** Buffers that one call makes and must destroy: counted, labelled, released together. */
 export class Arena {
   readonly #device: GPUDevice;
@@ -43,8 +46,16 @@ export class Arena {
     return buffer;
   }
 
-  /** A buffer filled before anything is queued, so that no write has to be ordered with the app's own. */
+  /**
+   * A buffer that holds the words for whatever is submitted from now on. Few are written by the queue: making and freeing
+   * the mapped memory that filling a buffer where it is made needs takes drivers a millisecond or more.
+   */
   upload(name: string, words: Uint32Array, usage: number = USAGE.storage): GPUBuffer {
+    if (words.byteLength > 0 && words.byteLength <= MOST_WRITTEN) {
+      const buffer = this.create(name, words.byteLength, usage | USAGE.copyDst);
+      this.#device.queue.writeBuffer(buffer, 0, words as Uint32Array<ArrayBuffer>);
+      return buffer;
+    }
     const buffer = this.create(name, words.byteLength, usage, true);
     new Uint32Array(buffer.getMappedRange()).set(words);
     buffer.unmap();

@@ -1,15 +1,19 @@
-import { Arena } from '../arena.js';
-import { MAP_MODE_READ, USAGE } from '../gpu-flags.js';
+import type { Arena } from '../arena.js';
+import { MAP_MODE_READ, MAP_MODE_WRITE, USAGE } from '../gpu-flags.js';
 import { scoped, untilLost } from '../scopes.js';
 import { headOf, type KeyPiece, type Shard } from './shard.js';
-import type { RowMover, RowsAt } from './move-rows.js';
+import { tableBytes, tableOf, type MoveTable, type RowMover, type RowsAt } from './move-rows.js';
 import type { Ranks } from './ranks.js';
 import type { Message, Shipment, Slice } from './shipments.js';
 
 /**
  * Keys and values on their way between ranks: packed on one device, read back, sent, and put at their places on the
- * other. MPI reads and writes plain memory, never a mapped buffer's: that would be gone with a device that is lost. Only so many messages of a pair of ranks are under way at a time;
- * the others wait for room, which keeps memory small, whatever the traffic is.
+ * other. MPI reads and writes plain memory, never a mapped buffer's: that would be gone with a device that is lost.
+ * Only so many messages of a pair of ranks are under way at a time; the others wait for room, which keeps memory small,
+ * whatever the traffic is.
+ *
+ * All buffers are made beforehand: making or freeing one that is mapped takes drivers a millisecond or more, and may
+ * wait for what the device computes.
  */
 
 /** Of all messages of a run: between two ranks they are told apart by their order. */
@@ -29,6 +33,14 @@ export interface Exchange {
 
 const largest = (messages: readonly Message[]): number => messages.reduce((n, m) => Math.max(n, m.bytes), 0);
 
+/** What holds the table of any of the messages, whose rows lie in `pieces` buffers of each tensor at most. */
+function tableBuffer(arena: Arena, messages: readonly Message[], pieces: number): GPUBuffer {
+  const runsOf = ({ slices }: Message): number => slices.reduce((n, s) => n + s.runs.length, 0);
+  const runs = messages.reduce((n, m) => Math.max(n, runsOf(m)), 0);
+  const bytes = tableBytes(runs * pieces, 2 * pieces);
+  return arena.create('runs of rows', bytes, USAGE.storage | USAGE.copyDst);
+}
+
 /** What one other rank needs of this one. */
 export interface Outbox {
   /** Sends it, in order; what can begin at once has been submitted when it returns. Once at a time. */
@@ -42,10 +54,17 @@ export function createOutbox(
   shard: Shard,
 ): Outbox {
   const { device, ranks, arena, ahead } = exchange;
+  const piecesOf = ({ batch, group }: Shipment): readonly KeyPiece[] =>
+    shard.keys.filter((p) => p.batch === batch && p.group === group);
   const messages = shipments.flatMap((s) => s.messages.map((message) => ({ shipment: s, message })));
   const bytes = largest(messages.map((m) => m.message));
   // One for all: the queue keeps the order.
   const packed = arena.create('packed rows', bytes, USAGE.storage | USAGE.copySrc);
+  const table = tableBuffer(
+    arena,
+    messages.map((m) => m.message),
+    shipments.reduce((n, s) => Math.max(n, piecesOf(s).length), 1),
+  );
   const slots = Array.from({ length: Math.min(ahead, messages.length) }, () => ({
     readback: arena.create('rows to send', bytes, USAGE.mapRead | USAGE.copyDst),
     memory: new Uint8Array(bytes),
@@ -57,8 +76,11 @@ export function createOutbox(
       for (const [n, { shipment, message }] of messages.entries()) {
         const slot = slots[n % slots.length];
         if (n >= slots.length) await slot.free;
-        const pieces = shard.keys.filter((p) => p.batch === shipment.batch && p.group === shipment.group);
-        const problem = pack(exchange, message, pieces, packed, slot.readback);
+        const problem = pack(exchange, message, piecesOf(shipment), {
+          table,
+          packed,
+          readback: slot.readback,
+        });
         const mapped = untilLost(device, slot.readback.mapAsync(MAP_MODE_READ));
         // In the order of messages, whichever is mapped first.
         const sending = Promise.all([mapped, problem, sent]).then(() => {
@@ -80,26 +102,39 @@ function pack(
   { device, mover, rowBytes }: Exchange,
   { bytes, slices }: Message,
   pieces: readonly KeyPiece[],
-  packed: GPUBuffer,
-  readback: GPUBuffer,
+  { table, packed, readback }: Readonly<Record<'table' | 'packed' | 'readback', GPUBuffer>>,
 ): Promise<void> {
-  const tables = new Arena(device);
+  const made = tableOf(
+    slices.flatMap(({ tensor, keyHead, runs, at }) =>
+      pieces.map((piece) => {
+        const size = rowBytes[tensor];
+        const spread = headOf(piece[tensor], keyHead - piece.group.keyHead, piece.rows, size);
+        return { spread, runs, rowBytes: size, at };
+      }),
+    ),
+  );
   const { problem } = scoped(device, 'packing rows for another rank', () => {
     const encoder = device.createCommandEncoder({ label: 'attnc pack' });
-    const pass = encoder.beginComputePass({ label: 'attnc pack' });
-    for (const slice of slices) {
-      for (const piece of pieces) {
-        const size = rowBytes[slice.tensor];
-        const from = headOf(piece[slice.tensor], slice.keyHead - piece.group.keyHead, piece.rows, size);
-        mover.pack(pass, tables, from, packed, { runs: slice.runs, rowBytes: size, at: slice.at });
-      }
-    }
-    pass.end();
+    move(device, encoder, 'attnc pack', made, table, (pass) => mover.pack(pass, made, table, packed));
     encoder.copyBufferToBuffer(packed, 0, readback, 0, bytes);
     device.queue.submit([encoder.finish()]);
   });
-  tables.release();
   return thrown(problem);
+}
+
+/** The queue keeps order: what is dispatched reads the table that was written just before. */
+function move(
+  device: GPUDevice,
+  encoder: GPUCommandEncoder,
+  label: string,
+  { words }: MoveTable,
+  table: GPUBuffer,
+  record: (pass: GPUComputePassEncoder) => void,
+): void {
+  device.queue.writeBuffer(table, 0, words);
+  const pass = encoder.beginComputePass({ label });
+  record(pass);
+  pass.end();
 }
 
 const thrown = async (problem: Promise<Error | undefined>): Promise<void> => {
@@ -120,9 +155,15 @@ export function createInbox(exchange: Exchange, from: number, shipments: readonl
   const messages = shipments.flatMap((s) => s.messages);
   const bytes = largest(messages);
   const packed = arena.create('received rows', bytes, USAGE.storage | USAGE.copyDst);
-  const slots = Array.from({ length: Math.min(ahead, messages.length) }, () => new Uint8Array(bytes));
+  const table = tableBuffer(arena, messages, 1);
+  const slots = Array.from({ length: Math.min(ahead, messages.length) }, () => ({
+    memory: new Uint8Array(bytes),
+    upload: arena.create('rows received', bytes, USAGE.mapWrite | USAGE.copySrc, true),
+    /** Until the upload buffer is mapped. */
+    mapped: Promise.resolve(),
+  }));
   const viewOf = (n: number): Uint8Array<ArrayBuffer> =>
-    slots[n % slots.length].subarray(0, messages[n].bytes);
+    slots[n % slots.length].memory.subarray(0, messages[n].bytes);
   const receive = (n: number): Promise<void> => {
     const { done } = ranks.receive(from, TAG, viewOf(n));
     done.catch(() => undefined);
@@ -136,43 +177,52 @@ export function createInbox(exchange: Exchange, from: number, shipments: readonl
       pending = slots.map((_, n) => receive(n));
     },
     take: async (shipment, into) => {
+      const problems: Promise<void>[] = [];
       for (const message of shipment.messages) {
         const n = next++;
+        const slot = slots[n % slots.length];
         await untilLost(device, pending[n]);
-        const problem = unpack(exchange, message, shipment, viewOf(n), packed, into);
+        await slot.mapped;
+        new Uint8Array(slot.upload.getMappedRange(0, bytes)).set(viewOf(n));
+        slot.upload.unmap();
         // What it held has been copied.
         const after = n + slots.length;
         if (after < messages.length) pending[after] = receive(after);
-        await problem;
+        const problem = unpack(exchange, message, shipment, { table, packed, upload: slot.upload }, into);
+        problem.catch(() => undefined);
+        problems.push(problem);
+        slot.mapped = untilLost(device, slot.upload.mapAsync(MAP_MODE_WRITE));
+        slot.mapped.catch(() => undefined);
       }
+      await Promise.all(problems);
     },
   };
 }
 
 function unpack(
   { device, mover, rowBytes }: Exchange,
-  { slices }: Message,
+  { bytes, slices }: Message,
   { group, window }: Shipment,
-  received: Uint8Array<ArrayBuffer>,
-  packed: GPUBuffer,
+  { table, packed, upload }: Readonly<Record<'table' | 'packed' | 'upload', GPUBuffer>>,
   into: Readonly<Record<'k' | 'v', GPUBuffer>>,
 ): Promise<void> {
-  const tables = new Arena(device);
   const placeOf = ({ tensor, keyHead }: Slice): RowsAt => {
     const headBytes = (window.hi - window.lo) * rowBytes[tensor];
     return { buffer: into[tensor], offset: (keyHead - group.keyHead) * headBytes, rows: window };
   };
+  const made = tableOf(
+    slices.map((slice) => ({
+      spread: placeOf(slice),
+      runs: slice.runs,
+      rowBytes: rowBytes[slice.tensor],
+      at: slice.at,
+    })),
+  );
   const { problem } = scoped(device, 'placing rows of another rank', () => {
-    device.queue.writeBuffer(packed, 0, received);
     const encoder = device.createCommandEncoder({ label: 'attnc unpack' });
-    const pass = encoder.beginComputePass({ label: 'attnc unpack' });
-    for (const slice of slices) {
-      const { runs, at, tensor } = slice;
-      mover.unpack(pass, tables, packed, placeOf(slice), { runs, at, rowBytes: rowBytes[tensor] });
-    }
-    pass.end();
+    encoder.copyBufferToBuffer(upload, 0, packed, 0, bytes);
+    move(device, encoder, 'attnc unpack', made, table, (pass) => mover.unpack(pass, made, table, packed));
     device.queue.submit([encoder.finish()]);
   });
-  tables.release();
   return thrown(problem);
 }

@@ -71,16 +71,16 @@ export function planDistributed(
     keys: largestShard(traffic.keyCuts),
   };
   const rowBytes = { k: rowBytesOf(k), v: rowBytesOf(v) };
-  // A third of the host's memory for what comes, two for what goes: as it is read back, and as it is sent.
+  // Half of the host's memory for what comes, half for what goes: as MPI has it, and as it crosses the bus.
   const peers = Math.max(1, ...traffic.parcels.map((own) => new Set(own.map((p) => p.from)).size));
-  const messageBytes = Math.min(MESSAGE_BYTES, Math.floor(hostBytes / 6 / peers));
+  const messageBytes = Math.min(MESSAGE_BYTES, Math.floor(hostBytes / 8 / peers));
   if (messageBytes < Math.max(rowBytes.k, rowBytes.v)) {
     throw usageError(
       `a memory budget of ${hostBytes} bytes holds no message of a row to each rank`,
       'give more',
     );
   }
-  const ahead = Math.max(2, Math.floor(hostBytes / 3 / peers / messageBytes));
+  const ahead = Math.max(2, Math.floor(hostBytes / 4 / peers / messageBytes));
   const shipping = { rowBytes, messageBytes, gap };
   const output = options.out ?? 'f32';
   const planFor = (computed: StorageType): DistributedPlan => {

@@ -11,7 +11,7 @@ import type { StreamSources } from '../stream/plan.js';
 import { rowBytesOf, type RowSink } from '../stream/rows.js';
 import type { DoneBand } from '../stream/tally.js';
 import { Uploader } from '../stream/uploader.js';
-import { createTimestamps } from '../timing/timestamps.js';
+import { createTimestamps, type Timestamps } from '../timing/timestamps.js';
 import { isConst } from '../../compiler/ir/build.js';
 import { createComputer, hasSink, partOf, type Computer, type StepWork } from './compute.js';
 import { deliver } from './deliver.js';
@@ -183,9 +183,16 @@ async function runRank(
   const unable = await noRoom;
   if (unable) throw unable;
   const prepareMilliseconds = performance.now() - preparing;
-  const work: Work = { device, ranks, window, steps, computer, ...boxes };
+  // Made once: freeing what it is read back through may wait for what the device computes.
+  const stamps = steps.length === 0 ? undefined : createTimestamps(device, steps.length);
+  const timestamps = typeof stamps === 'string' ? undefined : stamps;
+  const work: Work = { ranks, window, steps, computer, timestamps, ...boxes };
   const repeats: Repeat[] = [];
-  for (let n = 0; n < (options.repeats ?? 1); n++) repeats.push(await once(work));
+  try {
+    for (let n = 0; n < (options.repeats ?? 1); n++) repeats.push(await once(work));
+  } finally {
+    timestamps?.release();
+  }
 
   const writing = performance.now();
   const { queries } = shape;
@@ -253,11 +260,11 @@ function stepsOf(
 }
 
 interface Work {
-  readonly device: GPUDevice;
   readonly ranks: Ranks;
   readonly window: Readonly<Record<'k' | 'v', GPUBuffer>>;
   readonly steps: readonly StepWork[];
   readonly computer: Computer;
+  readonly timestamps: Timestamps | undefined;
   readonly inboxes: readonly { readonly shipments: readonly Shipment[]; readonly inbox: Inbox }[];
   readonly outboxes: readonly Outbox[];
 }
@@ -268,9 +275,8 @@ interface Repeat {
 }
 
 /** Exchanges and computes once. */
-async function once({ device, ranks, window, steps, computer, inboxes, outboxes }: Work): Promise<Repeat> {
-  const stamps = steps.length === 0 ? undefined : createTimestamps(device, steps.length);
-  const timestamps = typeof stamps === 'string' ? undefined : stamps;
+async function once(work: Work): Promise<Repeat> {
+  const { ranks, window, steps, computer, timestamps, inboxes, outboxes } = work;
   await ranks.barrier();
   const start = performance.now();
   for (const { inbox } of inboxes) inbox.open();
@@ -295,7 +301,6 @@ async function once({ device, ranks, window, steps, computer, inboxes, outboxes 
   await finish();
   const milliseconds = performance.now() - start;
   const times = timestamps ? await timestamps.read() : [];
-  timestamps?.release();
   const told = times.length > 0 && times.every((t) => t > 0);
   const gpuMilliseconds = told ? times.reduce((a, b) => a + b, 0) : steps.length === 0 ? 0 : undefined;
   return { milliseconds, gpuMilliseconds };

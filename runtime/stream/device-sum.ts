@@ -4,11 +4,12 @@ import { windowsOf } from './device-windows.js';
 import {
   addSums,
   NO_ROWS,
-  SUM_SHADER,
   SUM_WORKGROUP,
   sumKey,
+  sumShader,
   type RowSum,
   type SummedTensor,
+  type SumWidth,
 } from './row-sum.js';
 import type { BufferPart } from './rows.js';
 
@@ -40,29 +41,71 @@ export interface DeviceSummer {
   close(): void;
 }
 
-const UNIFORM_WORDS = 5;
+const UNIFORM_WORDS = 4;
 
 /** Words that an invocation hashes where there are enough of them. */
 const WORDS_EACH = 32;
 
+/** Bytes of the buffer that sums and kept rows are read back through, at least: room for some rows. */
+const LEAST_READBACK = 4096;
+
+/** Of a call, for the next one. */
+interface Scratch {
+  readonly sums: GPUBuffer;
+  readonly back: GPUBuffer;
+  readonly bytes: number;
+}
+
+interface Kernel {
+  readonly pipeline: GPUComputePipeline;
+  readonly layout: GPUBindGroupLayout;
+}
+
 export function deviceSummer(device: GPUDevice): DeviceSummer {
-  // Made at once, not awaited: what `sum` submits must not come after what the caller submits next.
-  const { result, problem: broken } = scoped(device, 'the kernel that sums rows', () => {
-    const pipeline = device.createComputePipeline({
-      label: 'sum of rows',
-      layout: 'auto',
-      compute: { module: device.createShaderModule({ code: SUM_SHADER }), entryPoint: 'main' },
-    });
-    const uniforms = device.createBuffer({ size: 4 * UNIFORM_WORDS, usage: USAGE.uniform | USAGE.copyDst });
-    return { pipeline, layout: pipeline.getBindGroupLayout(0), uniforms };
-  });
-  const { pipeline, layout, uniforms } = result;
+  const kernels = new Map<string, Kernel>();
+  const kernelOf = (rowWords: number, width: SumWidth): Kernel => {
+    const name = `${rowWords} ${width}`;
+    const known = kernels.get(name);
+    if (known) return known;
+    // Made at once, not awaited: what `sum` submits must not come after what the caller submits next.
+    const module = device.createShaderModule({ code: sumShader(rowWords, width) });
+    const compute = { module, entryPoint: 'main' };
+    const pipeline = device.createComputePipeline({ label: 'sum of rows', layout: 'auto', compute });
+    const made = { pipeline, layout: pipeline.getBindGroupLayout(0) };
+    kernels.set(name, made);
+    return made;
+  };
+  const { result: uniforms, problem: broken } = scoped(device, 'the kernel that sums rows', () =>
+    device.createBuffer({ size: 4 * UNIFORM_WORDS, usage: USAGE.uniform | USAGE.copyDst }),
+  );
+  // Kept: making or freeing a buffer that is mapped takes drivers a millisecond or more.
+  let free: Scratch[] = [];
+  const take = (bytes: number): Scratch => {
+    const fitting = free.find((s) => s.bytes >= bytes);
+    if (fitting) {
+      free = free.filter((s) => s !== fitting);
+      return fitting;
+    }
+    const size = Math.max(LEAST_READBACK, bytes);
+    return {
+      sums: device.createBuffer({ size: 8, usage: USAGE.storage | USAGE.copySrc | USAGE.copyDst }),
+      back: device.createBuffer({ size, usage: USAGE.mapRead | USAGE.copyDst }),
+      bytes: size,
+    };
+  };
+  const release = ({ sums, back }: Scratch): void => {
+    sums.destroy();
+    back.destroy();
+  };
+  let closed = false;
 
   const submitSum = (r: SummedRows, sums: GPUBuffer): void => {
     const key = sumKey(r.tensor, r.batch, r.head);
     for (const w of windowsOf(device.limits, r.part.offset, r.lo, r.hi, r.rowBytes)) {
+      const width = r.rowBytes % 16 === 0 && w.at % 4 === 0 ? 4 : 1;
+      const { pipeline, layout } = kernelOf(r.rowBytes / 4, width);
       // The queue keeps order: what is dispatched reads what was written just before.
-      device.queue.writeBuffer(uniforms, 0, Uint32Array.of(key, w.lo, w.words, r.rowBytes / 4, w.at));
+      device.queue.writeBuffer(uniforms, 0, Uint32Array.of(key, w.lo, w.words, w.at));
       const encoder = device.createCommandEncoder();
       const pass = encoder.beginComputePass();
       pass.setPipeline(pipeline);
@@ -86,13 +129,11 @@ export function deviceSummer(device: GPUDevice): DeviceSummer {
 
   return {
     sum: (rows, kept = []) => {
-      const keptBytes = kept.reduce((total, k) => total + k.size, 0);
-      const made: GPUBuffer[] = [];
-      const { result: readback, problem } = scoped(device, 'the sum of rows', () => {
-        const sums = device.createBuffer({ size: 8, usage: USAGE.storage | USAGE.copySrc });
-        made.push(sums);
-        const back = device.createBuffer({ size: 8 + keptBytes, usage: USAGE.mapRead | USAGE.copyDst });
-        made.push(back);
+      const bytes = kept.reduce((total, k) => total + k.size, 8);
+      const { result: scratch, problem } = scoped(device, 'the sum of rows', () => {
+        const made = take(bytes);
+        const { sums, back } = made;
+        device.queue.writeBuffer(sums, 0, new Uint32Array(2));
         for (const r of rows) submitSum(r, sums);
         const encoder = device.createCommandEncoder();
         encoder.copyBufferToBuffer(sums, 0, back, 0, 8);
@@ -102,23 +143,31 @@ export function deviceSummer(device: GPUDevice): DeviceSummer {
           at += k.size;
         }
         device.queue.submit([encoder.finish()]);
-        return back;
+        return made;
       });
       return guarded(device, async () => {
+        let whole = false;
         try {
           const failed = (await broken) ?? (await problem);
           if (failed) throw failed;
-          await readback.mapAsync(MAP_MODE_READ);
-          const bytes = new Uint8Array(readback.getMappedRange().slice(0));
-          const [a, b] = new Uint32Array(bytes.buffer, 0, 2);
+          await scratch.back.mapAsync(MAP_MODE_READ, 0, bytes);
+          const found = new Uint8Array(scratch.back.getMappedRange(0, bytes).slice(0));
+          scratch.back.unmap();
+          whole = !closed;
+          const [a, b] = new Uint32Array(found.buffer, 0, 2);
           let at = 8;
-          const rowsKept = kept.map((k) => bytes.slice(at, (at += k.size)));
+          const rowsKept = kept.map((k) => found.slice(at, (at += k.size)));
           return { sum: addSums(NO_ROWS, { a, b }), kept: rowsKept };
         } finally {
-          for (const buffer of made) buffer.destroy();
+          if (whole) free.push(scratch);
+          else release(scratch);
         }
       });
     },
-    close: () => uniforms.destroy(),
+    close: () => {
+      closed = true;
+      uniforms.destroy();
+      for (const scratch of free.splice(0)) release(scratch);
+    },
   };
 }

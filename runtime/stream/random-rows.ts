@@ -1,18 +1,22 @@
 import type { StorageType } from '../../compiler/ir/program.js';
-import type { AttncError } from '../errors.js';
 import { USAGE } from '../gpu-flags.js';
 import { guarded, scoped } from '../scopes.js';
 import { windowsOf, workgroupGrid } from './device-windows.js';
-import { FILL_WORKGROUP, fillShader, valueStream, writeValues } from './random-values.js';
+import { FILL_WORKGROUP, fillShader, valueStream, writeValues, type FillWidth } from './random-values.js';
 import { checkRange, checkRows, rowBytesOf, type RowSource } from './rows.js';
 
 /** Words of the shader's uniform block. */
-const UNIFORM_WORDS = 6;
+const UNIFORM_WORDS = 5;
 
 interface Filler {
-  readonly pipeline: GPUComputePipeline;
   readonly uniforms: GPUBuffer;
-  readonly problem: Promise<AttncError | undefined>;
+  /** The kernel that writes so many words an invocation; to be called between error scopes. */
+  kernel(width: FillWidth): Kernel;
+}
+
+interface Kernel {
+  readonly pipeline: GPUComputePipeline;
+  readonly layout: GPUBindGroupLayout;
 }
 
 /** Rows made up from a seed, on the host and on devices. @param tensor `q`, `k` or `v`: each has numbers of its own */
@@ -29,7 +33,7 @@ export function randomRows(
   const fillerOf = (device: GPUDevice): Filler => {
     const known = fillers.get(device);
     if (known) return known;
-    const made = makeFiller(device, dtype);
+    const made = makeFiller(device, dtype, rowBytes / 4);
     fillers.set(device, made);
     return made;
   };
@@ -44,11 +48,13 @@ export function randomRows(
     hi: number,
   ): Promise<void> => {
     checkRange(rows.shape, batch, head, lo, hi);
-    const { pipeline, uniforms, problem: broken } = fillerOf(device);
     const keys = valueStream(seed, tensor, batch, head);
     const { problem } = scoped(device, `filling '${tensor}' with random numbers`, () => {
+      const { uniforms, kernel } = fillerOf(device);
       for (const w of windowsOf(device.limits, offset, lo, hi, rowBytes)) {
-        const words = [keys.first, keys.second, w.lo, w.words, rowBytes / 4, w.at];
+        const width = rowBytes % 16 === 0 && w.at % 4 === 0 ? 4 : 1;
+        const { pipeline, layout } = kernel(width);
+        const words = [keys.first, keys.second, w.lo, w.words, w.at];
         // The queue keeps order: what is dispatched reads what was written just before.
         device.queue.writeBuffer(uniforms, 0, Uint32Array.from(words));
         const encoder = device.createCommandEncoder();
@@ -57,20 +63,20 @@ export function randomRows(
         pass.setBindGroup(
           0,
           device.createBindGroup({
-            layout: pipeline.getBindGroupLayout(0),
+            layout,
             entries: [
               { binding: 0, resource: { buffer: uniforms } },
               { binding: 1, resource: { buffer, offset: w.offset, size: w.size } },
             ],
           }),
         );
-        const count = Math.ceil(w.words / FILL_WORKGROUP);
+        const count = Math.ceil(w.words / width / FILL_WORKGROUP);
         pass.dispatchWorkgroups(...workgroupGrid(count, device.limits.maxComputeWorkgroupsPerDimension));
         pass.end();
         device.queue.submit([encoder.finish()]);
       }
     });
-    const failed = await guarded(device, async () => (await broken) ?? problem);
+    const failed = await guarded(device, () => problem);
     if (failed) throw failed;
   };
 
@@ -90,15 +96,19 @@ export function randomRows(
   };
 }
 
-function makeFiller(device: GPUDevice, dtype: StorageType): Filler {
-  // Made at once, not awaited: what `fill` submits must not come after what the caller submits next.
-  const { result, problem } = scoped(device, 'the kernel that makes random rows', () => ({
-    pipeline: device.createComputePipeline({
-      label: 'random rows',
-      layout: 'auto',
-      compute: { module: device.createShaderModule({ code: fillShader(dtype) }), entryPoint: 'main' },
-    }),
+function makeFiller(device: GPUDevice, dtype: StorageType, rowWords: number): Filler {
+  const kernels = new Map<FillWidth, Kernel>();
+  const make = (width: FillWidth): Kernel => {
+    // Made at once, not awaited: what `fill` submits must not come after what the caller submits next.
+    const module = device.createShaderModule({ code: fillShader(dtype, rowWords, width) });
+    const compute = { module, entryPoint: 'main' };
+    const pipeline = device.createComputePipeline({ label: 'random rows', layout: 'auto', compute });
+    const made = { pipeline, layout: pipeline.getBindGroupLayout(0) };
+    kernels.set(width, made);
+    return made;
+  };
+  return {
     uniforms: device.createBuffer({ size: 4 * UNIFORM_WORDS, usage: USAGE.uniform | USAGE.copyDst }),
-  }));
-  return { ...result, problem };
+    kernel: (width) => kernels.get(width) ?? make(width),
+  };
 }

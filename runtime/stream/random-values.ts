@@ -78,50 +78,64 @@ const BITS: Readonly<Record<StorageType, Uint32Array>> = {
 /** Invocations of a workgroup, along x. */
 export const FILL_WORKGROUP = 256;
 
+/** Words that an invocation of a filling kernel writes: 16 bytes, or one word where places are no multiples of that. */
+export type FillWidth = 1 | 4;
+
 /**
- * Fills a window of words: word w of the rows (counted from the window's first row) goes to `words[at + w]`. Two 16-bit
- * values a word, so rows must be whole words. Dispatched as x·y workgroups, one word an invocation.
+ * Fills a window of words: word w of the rows (counted from the window's first row) goes to word `at + w`. Two 16-bit
+ * values a word, so rows must be whole words. Dispatched as x·y workgroups.
+ * @param rowWords words of a row, and @param width words of an invocation, which divide them and `at`
  */
-export function fillShader(dtype: StorageType): string {
+export function fillShader(dtype: StorageType, rowWords: number, width: FillWidth): string {
   const two = dtype !== 'f32';
-  const pack = {
-    f32: 'bitcast<u32>(a)',
-    f16: 'pack2x16float(vec2f(a, b))',
-    bf16: '(bitcast<u32>(a) >> 16u) | (bitcast<u32>(b) & 0xffff0000u)',
+  const pack = (n: number): string => {
+    const [a, b] = two ? [value(2 * n), value(2 * n + 1)] : [value(n), ''];
+    return {
+      f32: `bitcast<u32>(${a})`,
+      f16: `pack2x16float(vec2f(${a}, ${b}))`,
+      bf16: `(bitcast<u32>(${a}) >> 16u) | (bitcast<u32>(${b}) & 0xffff0000u)`,
+    }[dtype];
   };
+  const value = (n: number): string => `value_of(first + ${(n * GOLDEN) % 2 ** 32}u, second)`;
+  const packed = Array.from({ length: width }, (_, n) => pack(n)).join(',\n    ');
   return `struct Window {
   key_first: u32,
   key_second: u32,
   first_row: u32,
   words: u32,
-  row_words: u32,
   at: u32,
 }
 @group(0) @binding(0) var<uniform> window: Window;
-@group(0) @binding(1) var<storage, read_write> words: array<u32>;
+@group(0) @binding(1) var<storage, read_write> words: array<${width === 1 ? 'u32' : 'vec4u'}>;
 
 ${HASH_WGSL}
-fn value_at(first: u32, second: u32, col: u32) -> f32 {
-  var x = first + col * ${GOLDEN}u;
-  x = (x ^ (x >> 16u)) * 0x7feb352du + second;
+fn value_of(place: u32, second: u32) -> f32 {
+  var x = (place ^ (place >> 16u)) * 0x7feb352du + second;
   x = (x ^ (x >> 15u)) * 0x846ca68bu;
   x = x ^ (x >> 16u);
-  let n = i32((x & 255u) + ((x >> 8u) & 255u)) - i32(((x >> 16u) & 255u) + (x >> 24u));
-  return f32(n / 4) / 64.0;
+  let sums = (x & 0x00ff00ffu) + ((x >> 8u) & 0x00ff00ffu);
+  let n = (i32(sums & 0xffffu) - i32(sums >> 16u)) / 4;
+  // n / 64, exactly: floats around 196608 are 1/64 apart.
+  return bitcast<f32>(0x48400000u + bitcast<u32>(n)) - 196608.0;
 }
 
 @compute @workgroup_size(${FILL_WORKGROUP})
 fn main(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) groups: vec3u) {
-  let w = id.y * groups.x * ${FILL_WORKGROUP}u + id.x;
-  if (w >= window.words) {
+  let n = id.y * groups.x * ${FILL_WORKGROUP}u + id.x;
+  if (n >= window.words / ${width}u) {
     return;
   }
-  let row = window.first_row + w / window.row_words;
-  let col = (w % window.row_words)${two ? ' * 2u' : ''};
-  let first = first_key(window.key_first, row);
+  let row = window.first_row + n / ${rowWords / width}u;
+  let col = (n % ${rowWords / width}u) * ${width * (two ? 2 : 1)}u;
+  let first = first_key(window.key_first, row) + col * ${GOLDEN}u;
   let second = second_key(window.key_second, row);
-  let a = value_at(first, second, col);
-${two ? '  let b = value_at(first, second, col + 1u);\n' : ''}  words[window.at + w] = ${pack[dtype]};
+  words[window.at / ${width}u + n] = ${
+    width === 1
+      ? packed
+      : `vec4u(
+    ${packed},
+  )`
+  };
 }
 `;
 }

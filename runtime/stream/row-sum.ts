@@ -86,16 +86,25 @@ export function sumLse(batch: number, head: number, lo: number, lse: Float32Arra
 /** Invocations of a workgroup, along x. */
 export const SUM_WORKGROUP = 256;
 
-/** Adds the sum of a window of words to `sums[0]` (a) and `sums[1]` (b). */
-export const SUM_SHADER = `struct Window {
+/** Words that a summing kernel reads at a time: 16 bytes, or one word where places are no multiples of that. */
+export type SumWidth = 1 | 4;
+
+/**
+ * Adds the sum of a window of words to `sums[0]` (a) and `sums[1]` (b).
+ * @param rowWords words of a row, and @param width words read at a time, which divide them and `at`
+ */
+export function sumShader(rowWords: number, width: SumWidth): string {
+  const hash = (n: number): string =>
+    `hash_word(word${width === 1 ? '' : `.${'xyzw'[n]}`}, place${n === 0 ? '' : ` + ${(n * GOLDEN) % 2 ** 32}u`})`;
+  const hashes = Array.from({ length: width }, (_, n) => hash(n)).join(' + ');
+  return `struct Window {
   key: u32,
   first_row: u32,
   words: u32,
-  row_words: u32,
   at: u32,
 }
 @group(0) @binding(0) var<uniform> window: Window;
-@group(0) @binding(1) var<storage, read> words: array<u32>;
+@group(0) @binding(1) var<storage, read> words: array<${width === 1 ? 'u32' : 'vec4u'}>;
 @group(0) @binding(2) var<storage, read_write> sums: array<atomic<u32>, 2>;
 
 var<workgroup> part: array<vec2u, ${SUM_WORKGROUP}>;
@@ -116,10 +125,13 @@ fn main(
   @builtin(num_workgroups) groups: vec3u,
 ) {
   var sum = vec2u(0u);
-  for (var w = id.x; w < window.words; w += groups.x * ${SUM_WORKGROUP}u) {
-    let row = window.first_row + w / window.row_words;
-    let place = first_key(window.key, row) + (w % window.row_words) * ${GOLDEN}u;
-    sum += hash_word(words[window.at + w], place);
+  let first = window.at / ${width}u;
+  let count = window.words / ${width}u;
+  for (var n = id.x; n < count; n += groups.x * ${SUM_WORKGROUP}u) {
+    let word = words[first + n];
+    let row = window.first_row + n / ${rowWords / width}u;
+    let place = first_key(window.key, row) + (n % ${rowWords / width}u) * ${(width * GOLDEN) % 2 ** 32}u;
+    sum += ${hashes};
   }
   part[lane] = sum;
   for (var half = ${SUM_WORKGROUP / 2}u; half > 0u; half /= 2u) {
@@ -134,3 +146,4 @@ fn main(
   }
 }
 `;
+}

@@ -47,12 +47,13 @@ async function throughDevice(sink: RowSink, of: Results, list: readonly Band[]):
     const { batch, head, lo, hi } = band;
     const out = await of.out(band);
     const lse = await of.lse(band);
-    // Both in one buffer, at odd places.
-    const bytes = new Uint8Array(20 + out.length + lse.byteLength);
-    bytes.set(out, 12);
-    bytes.set(new Uint8Array(lse.buffer), 20 + out.length);
+    // Both in one buffer, at odd places or at even ones.
+    const at = head === 1 ? 16 : 12;
+    const bytes = new Uint8Array(at + 8 + out.length + lse.byteLength);
+    bytes.set(out, at);
+    bytes.set(new Uint8Array(lse.buffer), at + 8 + out.length);
     const buffer = bufferOf(device, bytes);
-    const [first, second] = [12, 20 + out.length].map((offset) => ({ buffer, offset }));
+    const [first, second] = [at, at + 8 + out.length].map((offset) => ({ buffer, offset }));
     pending.push(sink.absorb!(device, batch, head, lo, hi, first, second));
     // What is submitted later may write there.
     device.queue.writeBuffer(buffer, 0, new Uint8Array(bytes.length));
