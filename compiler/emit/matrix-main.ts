@@ -177,14 +177,16 @@ function steadyLoop(main: MatrixMain): string {
     const first_key = ${first}u;
     const keys_at = ${first * layout.keyStride}u;
     const values_at = VALUES_AT + ${first * layout.valueStride}u;`;
-  // Where scores are multiplied first, all that must be found out next is found out meanwhile; not in boxes, of which
-  // subgroups skip much.
-  const early = boxSegments(pass).length === 0;
-  const attend = (c: number): string => wgsl`
-    ${early && c === 0 ? '' : [place(c * chunk), scoreTile(layout)]}
-    ${lines(blocks, (b) => steadySoftmax(layout, b, masking))}
-    ${addValues(layout)}`;
-  const chunks = lines(keys / chunk, (c) => `{\n  ${attend(c).replaceAll('\n', '\n  ')}\n}`);
+  const chunks = lines(
+    keys / chunk,
+    (c) => wgsl`
+      {
+        ${place(c * chunk)}
+        ${scoreTile(layout)}
+        ${lines(blocks, (b) => steadySoftmax(layout, b, masking))}
+        ${addValues(layout)}
+      }`,
+  );
   const first = parts === 1 ? 'next.tile * 64' : `next.tile * 64 + i32(part * ${keys}u)`;
   const kind = apart
     ? wgsl`
@@ -211,7 +213,6 @@ function steadyLoop(main: MatrixMain): string {
       workgroupBarrier();
       ${commitTile(layout, finding, false)}
       workgroupBarrier();
-      ${early ? [place(0), scoreTile(layout)] : ''}
       let segment = next.segment;
       ${kind}
       ${advance(main)}

@@ -63,12 +63,12 @@ for (const [kernel, heads, keyHeads, queries, expected] of PACKINGS) {
 test('parts: they fill a device, hold a few tiles each and fit in a buffer', (t) => {
   // 32 heads on 8: 131072 keys are 2048 tiles.
   const row = 4 * 132 * 4;
-  t.is(splitsFor(8, 2048, 8 * row), 128);
-  t.is(splitsFor(1, 16384, row), 1024);
+  t.is(splitsFor(8, 2048, 8 * row), 64);
+  t.is(splitsFor(1, 16384, row), 512);
   t.is(splitsFor(8, 32, 8 * row), 8);
   t.is(splitsFor(8, 5, 8 * row), 1);
   t.is(splitsFor(8, 0, 8 * row), 1);
   t.is(splitsFor(2000, 2048, 2000 * row), 1);
-  t.is(splitsFor(512, 2048, 2 ** 25), 2);
+  t.is(splitsFor(256, 2048, 2 ** 25), 2);
   t.is(splitsFor(0, 0, 0), 1);
 });
