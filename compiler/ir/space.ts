@@ -61,6 +61,22 @@ export function latticeOfQueries(step: Expr): LineSpace {
   };
 }
 
+/** Query rows ≡ residue (mod step): one class of those that latticeOfQueries has. */
+export function residueOfQueries(step: Expr, residue: Expr): LineSpace {
+  const start = add(FIRST, reduceModulo(sub(residue, FIRST), step));
+  const end = add(FIRST, ROWS);
+  return {
+    kind: 'line',
+    classes: ONE,
+    size: ceilDiv(max(sub(end, start), ZERO), step),
+    position: add(start, mul(V, step)),
+    rank: ceilDiv(max(sub(P, start), ZERO), step),
+    modulus: step,
+    residue: reduceModulo(residue, step),
+    name: `lattice(${text(step)}, ${text(residue)})`,
+  };
+}
+
 /** Keys ≡ residue (mod step). */
 export function latticeOfKeys(step: Expr, residue: Expr): LineSpace {
   const start = reduceModulo(residue, step);

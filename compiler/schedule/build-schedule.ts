@@ -158,7 +158,7 @@ function finishPass(
 /** Does the space hold every query row? */
 function isComplete(space: Space): boolean {
   if (space.kind === 'grid') return true;
-  return space.kind === 'line' && (space.name === 'rows' || space.name.startsWith('lattice'));
+  return space.kind === 'line' && (space.name === 'rows' || !isConst(space.classes, 1));
 }
 
 export function sameSpace(a: Space, b: Space): boolean {

@@ -7,6 +7,7 @@ import {
   latticeOfKeys,
   latticeOfQueries,
   periodicSpace,
+  residueOfQueries,
   rowsSpace,
 } from '../ir/space.js';
 import type { ListSpace, QuerySpace, Space } from '../ir/schedule.js';
@@ -114,8 +115,12 @@ export function querySpace(
     case 'own': {
       const modulus = wantedModulus(s);
       if (modulus) {
-        const step = refined && divides(modulus, refined) ? refined : modulus;
-        return isConst(step, 1) ? rows : { space: latticeOfQueries(step), consumed: [] };
+        if (isConst(modulus, 1)) return rows;
+        if (refined && divides(modulus, refined)) return { space: latticeOfQueries(refined), consumed: [] };
+        // Rows of other classes would be met for nothing.
+        if (!s.pair && s.query.kind === 'periodic')
+          return { space: residueOfQueries(modulus, s.query.form.start), consumed: [] };
+        return { space: latticeOfQueries(modulus), consumed: [] };
       }
       if (s.long) return { space: intervalOfQueries(s.long.lo, s.long.hi), consumed: [] };
       if (s.query.kind === 'list') return listSpace(s.query.atoms);

@@ -4,7 +4,9 @@ import type { BoundShape } from '../../compiler/ir/shape.js';
 import { candidateSchedules } from '../../compiler/schedule/index.js';
 import { firstDifference, scheduledMultiplicity, trueMultiplicity } from './schedule-edges.js';
 
-/** Patterns that a schedule once got wrong. */
+const WHEN = 'i div 54 == j div 54';
+
+/** Patterns that a schedule once got wrong, or may. */
 const CASES: readonly { readonly what: string; readonly text: string; readonly heads: number }[] = [
   {
     what: 'later heads have more coordinates than head 0 in a periodic query space',
@@ -20,6 +22,17 @@ const CASES: readonly { readonly what: string; readonly text: string; readonly h
     what: 'a modulus that differs by length gives no residue classes of queries',
     text: 'pattern p() { i -> j when (i - j) % (keys div 100) == 0 }',
     heads: 1,
+  },
+  {
+    what: 'residue classes past a common refinement are visited alone, and heads without rows have none',
+    text: `pattern p() {
+      overlaps add
+      local: i -> j when ${WHEN}
+      few: i -> j when ${WHEN} and i % 16 == (head * 7) % 16 and j % 16 == (head * 7) % 16
+      fewer: i -> j when abs(i - j) < 99 and (i + 5) % 27 == head % 27 and j % 9 == head
+      none: i -> j when abs(i - j) < 99 and i % 3 == head
+    }`,
+    heads: 5,
   },
 ];
 
