@@ -15,10 +15,9 @@ export type { Visit } from './visit-runs.js';
 /**
  * Which key tiles a query tile visits: found by the kernel from the segments' intervals, or read from the plan. Either
  * way `next_tile` gives one after the other, so that a kernel may fetch a tile while it computes on the one before.
+ *
+ * @param one WGSL of the number 1, by which tiles are counted
  */
-
-/** @param one WGSL of the number 1, as tiles are counted by */
-
 export function emitVisit(
   shader: Shader,
   target: Target,

@@ -61,35 +61,29 @@ export function latticeOfQueries(step: Expr): LineSpace {
   };
 }
 
+/** Every step-th position from `start` up to `end`, without it. */
+const everyStep = (start: Expr, end: Expr, step: Expr, residue: Expr, name: string): LineSpace => ({
+  kind: 'line',
+  classes: ONE,
+  size: ceilDiv(max(sub(end, start), ZERO), step),
+  position: add(start, mul(V, step)),
+  rank: ceilDiv(max(sub(P, start), ZERO), step),
+  modulus: step,
+  residue,
+  name,
+});
+
 /** Query rows ≡ residue (mod step): one class of those that latticeOfQueries has. */
 export function residueOfQueries(step: Expr, residue: Expr): LineSpace {
   const start = add(FIRST, reduceModulo(sub(residue, FIRST), step));
-  const end = add(FIRST, ROWS);
-  return {
-    kind: 'line',
-    classes: ONE,
-    size: ceilDiv(max(sub(end, start), ZERO), step),
-    position: add(start, mul(V, step)),
-    rank: ceilDiv(max(sub(P, start), ZERO), step),
-    modulus: step,
-    residue: reduceModulo(residue, step),
-    name: `lattice(${text(step)}, ${text(residue)})`,
-  };
+  const name = `lattice(${text(step)}, ${text(residue)})`;
+  return everyStep(start, add(FIRST, ROWS), step, reduceModulo(residue, step), name);
 }
 
 /** Keys ≡ residue (mod step). */
 export function latticeOfKeys(step: Expr, residue: Expr): LineSpace {
   const start = reduceModulo(residue, step);
-  return {
-    kind: 'line',
-    classes: ONE,
-    size: ceilDiv(max(sub(KEYS, start), ZERO), step),
-    position: add(start, mul(V, step)),
-    rank: ceilDiv(max(sub(P, start), ZERO), step),
-    modulus: step,
-    residue: start,
-    name: `lattice(${text(step)})`,
-  };
+  return everyStep(start, KEYS, step, start, `lattice(${text(step)})`);
 }
 
 /**
