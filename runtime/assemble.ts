@@ -100,6 +100,7 @@ export function assemble(
       }),
       ...(reads(choice.launches, 'plan') && { plan: { buffer: arena.upload('plan', planned.words) } }),
       ...(reads(choice.launches, 'parts') && { parts: { buffer: partsBuffer(arena, choice) } }),
+      ...(reads(choice.launches, 'marks') && { marks: { buffer: marksBuffer(arena, choice) } }),
     },
   };
 }
@@ -121,7 +122,7 @@ export function bindGroup(
   return device.createBindGroup({ label: `attnc ${kernel.name}`, layout, entries });
 }
 
-function reads(launches: readonly Launch[], name: 'tables' | 'plan' | 'parts'): boolean {
+function reads(launches: readonly Launch[], name: 'tables' | 'plan' | 'parts' | 'marks'): boolean {
   return launches.some((l) => bindingOf(l.kernel.bindings, name) !== undefined);
 }
 
@@ -134,4 +135,10 @@ function scratchLse(arena: Arena, shape: readonly number[]): TensorBinding {
 function partsBuffer(arena: Arena, choice: Choice): GPUBuffer {
   const bytes = Math.max(16, ...choice.divisions.map((d) => d?.bytes ?? 0), choice.gatherBytes);
   return arena.create('parts', bytes, USAGE.storage);
+}
+
+/** Of each workgroup of a kernel whether another kernel must do its work again; of one kernel at a time. */
+function marksBuffer(arena: Arena, choice: Choice): GPUBuffer {
+  const most = Math.max(...choice.launches.map((l) => (bindingOf(l.kernel.bindings, 'marks') ? l.total : 0)));
+  return arena.create('marks', Math.max(16, 4 * most), USAGE.storage);
 }

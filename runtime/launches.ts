@@ -257,13 +257,8 @@ export function planLaunches(
     const { plan, division } = planned ?? {};
     const tiles = plan ? plan.tiles * plan.classes : Math.ceil(rows / kernel.rows);
     const whole = tiles * shape.heads * shape.batch;
-    const total = !division
-      ? whole
-      : kernel.role === 'decode'
-        ? division.workgroups * division.splits
-        : kernel.role === 'merge'
-          ? division.workgroups * division.packing.rows
-          : whole;
+    const divided = division ? division.workgroups * division.splits : whole;
+    const total = workgroupsOf(kernel.role, whole, divided, division);
     return [{ kernel, total, workgroups: dimensions(total) }];
   });
   const divisions = passes.map((p) => p?.division);
@@ -271,6 +266,30 @@ export function planLaunches(
   const plans = passes.map((p) => p?.plan);
   const bytes = Math.max(0, ...gathers.map((g) => (g ? gatherBytes(g, bound.binding.valueDim) : 0)));
   return { variant, schedule, plans, gathers, gatherBytes: bytes, launches, splits, divisions, freshPass };
+}
+
+/** Most workgroups that look for marks: they fill a large device, and cost it a few microseconds where there are none. */
+const MOST_LOOKING = 1024;
+
+/** @param whole of a kernel that takes the keys as a whole @param divided of one that takes parts of them */
+function workgroupsOf(
+  role: Kernel['role'],
+  whole: number,
+  divided: number,
+  division: Division | undefined,
+): number {
+  switch (role) {
+    case 'tiles_again':
+      return Math.min(whole, MOST_LOOKING);
+    case 'decode':
+      return divided;
+    case 'decode_again':
+      return Math.min(divided, MOST_LOOKING);
+    case 'merge':
+      return division ? division.workgroups * division.packing.rows : whole;
+    default:
+      return whole;
+  }
 }
 
 interface PlannedPass {
@@ -291,12 +310,12 @@ function planOf(
   const { shape, valueDim } = bound.binding;
   requireHost(bound.inputs, hostInputs(pass), 'the tiles to visit are planned with it');
   if (options.allowDense !== true) checkBudget(pass, bound);
-  const kernelOf = (role: Kernel['role']): Kernel | undefined =>
-    variant.kernels.find((k) => k.pass === number && k.role === role);
-  const [tiles, decode, merge] = [kernelOf('tiles'), kernelOf('decode'), kernelOf('merge')];
+  const kernelsOf = (...roles: readonly Kernel['role'][]): readonly Kernel[] =>
+    variant.kernels.filter((k) => k.pass === number && roles.includes(k.role));
+  const [[tiles], [decode], [merge]] = [kernelsOf('tiles'), kernelsOf('decode'), kernelsOf('merge')] as const;
   const planFor = (rows: number | undefined): PassPlan => planPass(pass, shape, bound.inputs.host, rows);
   const whole = (plan: PassPlan): PlannedPass => ({
-    kernels: tiles ? [tiles] : [],
+    kernels: kernelsOf('tiles', 'tiles_again'),
     plan,
     division: undefined,
   });
@@ -320,7 +339,7 @@ function planOf(
   const bytes = own * packing.rows * (valueDim + 4) * 4;
   const splits = splitsFor(own, keyTiles, bytes);
   return {
-    kernels: [decode, merge],
+    kernels: kernelsOf('decode', 'decode_again', 'merge'),
     plan,
     division: { packing, splits, workgroups: own, bytes: bytes * splits },
   };

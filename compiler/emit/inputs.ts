@@ -41,20 +41,35 @@ export function inputPart(shader: Shader, input: string, part: string): string {
   return shader.uniform(name, 'u32', { kind: 'table', name: input, part });
 }
 
-function tableFunction(shader: Shader, name: string, type: 'int' | 'float' | 'bool', axes: number): string {
-  const tables = shader.bind('tables');
-  const size = lines(axes, (n) => inputPart(shader, name, `size.${n}`));
+/** Is there such an element of a table, and which word of `tables` holds it? */
+export function tablePlace(
+  shader: Shader,
+  name: string,
+  indices: readonly string[],
+): { readonly inside: string; readonly word: string } {
+  const size = indices.map((_, n) => inputPart(shader, name, `size.${n}`));
   // A negative index is a very large unsigned one.
-  const inside = size.map((s, n) => `u32(x${n}) < ${s}`).join(' && ');
+  const inside = size.map((s, n) => `u32(${indices[n]}) < ${s}`).join(' && ');
   const at = size.reduce(
-    (index, s, n) => (n === 0 ? 'u32(x0)' : `${n === 1 ? index : `(${index})`} * ${s} + u32(x${n})`),
+    (index, s, n) =>
+      n === 0 ? `u32(${indices[0]})` : `${n === 1 ? index : `(${index})`} * ${s} + u32(${indices[n]})`,
     '0u',
   );
-  const word = `${tables}[${inputPart(shader, name, 'offset')} + ${at}]`;
+  return { inside, word: `${inputPart(shader, name, 'offset')} + ${at}` };
+}
+
+function tableFunction(shader: Shader, name: string, type: 'int' | 'float' | 'bool', axes: number): string {
+  const tables = shader.bind('tables');
+  const place = tablePlace(
+    shader,
+    name,
+    lines(axes, (n) => `x${n}`),
+  );
+  const word = `${tables}[${place.word}]`;
   const value = { int: `bitcast<i32>(${word})`, float: `bitcast<f32>(${word})`, bool: `${word} != 0u` }[type];
   const none = { int: '0', float: '0.0', bool: 'false' }[type];
   const guard = wgsl`
-    if (!(${inside})) {
+    if (!(${place.inside})) {
       return ${none};
     }`;
   return wgsl`

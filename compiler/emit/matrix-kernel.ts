@@ -2,14 +2,16 @@ import type { TilePass } from '../ir/schedule.js';
 import { boxSegments, emitKeySpaces } from './boxes.js';
 import { emitGridPlace, marksPlaces, usesPlaces } from './coordinates.js';
 import { emitKeyLines, emitKeyParts, emitKeyPlaces, emitKeySwitch, hasKeyLines } from './key-places.js';
-import { emitFetch, type KeyFinding } from './matrix-loads.js';
+import { emitFetch, factsOf, type KeyFinding } from './matrix-loads.js';
 import { matrixLayout, type MatrixLayout, type MatrixTiling, type MatrixUnit } from './matrix-layout.js';
+import { markMemory } from './matrix-care.js';
 import { emitMatrixMain } from './matrix-main.js';
-import { emitFinishScores } from './matrix-softmax.js';
+import { emitFinishScores, emitIsEdge } from './matrix-softmax.js';
 import { emitMaskScores, STEADY_CONSTANTS } from './matrix-steady.js';
 import { emitPlace } from './place.js';
 import { emitKeep, scoreFunction } from './scores.js';
 import { createShader, type Shader } from './shader.js';
+import { emitReadPlaces, sideReads, type SideFacts } from './side-facts.js';
 import { emitOwnKinds, refines } from './own-kinds.js';
 import { emitSpace, QUERY_SPACE } from './spaces.js';
 import { emitReadBefore, emitStore, SPECIAL_VALUES } from './store.js';
@@ -32,6 +34,8 @@ export interface MatrixKernelOptions {
   readonly sink: boolean;
   /** Write partial results of a part of the keys instead. */
   readonly split: boolean;
+  /** Compute again, with care, what the kernel without this has marked. */
+  readonly again: boolean;
 }
 
 export const MATRIX_DIRECTIVES = [
@@ -57,17 +61,17 @@ export function emitMatrixKernel(
   readonly apart: number;
 } {
   const shader = createShader(target, { types: { q: HALVES, k: HALVES, v: HALVES } });
-  const layout = matrixLayout(target, options.unit, options.tiling);
+  const layout = matrixLayout(target, options.unit, options.tiling, options.again);
   const { split, merge } = options;
-  const places = usesPlaces(
-    target,
-    pass.segments.map((s) => s.keep),
-  );
+  const reads = sideReads(pass.segments.map((s) => s.keep));
+  const places = usesPlaces(target, reads.rules);
   const boxes = boxSegments(pass);
   const finding: KeyFinding = {
     affine: hasKeyLines(pass),
     places: !places ? 'none' : boxes.length > 0 ? 'found' : 'from positions',
+    reads,
   };
+  const facts = factsOf(finding);
   const tensors = split ? (['q', 'k', 'v'] as const) : (['q', 'k', 'v', 'out', 'lse'] as const);
   const place = emitPlace(shader, target, { by: 'tiles', rows: layout.rows, split, boxes, tensors });
   const one = shader.uniform('one', 'u32', { kind: 'bits', value: 1 });
@@ -78,7 +82,7 @@ export function emitMatrixKernel(
     SPECIAL_VALUES,
     constants(target),
     layout.steady ? STEADY_CONSTANTS : '',
-    memory(layout, places),
+    memory(layout, facts),
     ...place,
     main,
     ...visit.functions,
@@ -89,11 +93,12 @@ export function emitMatrixKernel(
     finding.places === 'found' ? emitKeyPlaces(pass) : '',
     boxes.length > 0 && layout.parts > 1 ? emitKeyParts(pass, layout.keys) : '',
     ...emitFetch(shader, layout),
-    ...emitKeep(shader, target, pass.segments, places),
+    ...emitKeep(shader, target, pass.segments, facts),
+    ...emitReadPlaces(shader, target, reads),
     places ? emitGridPlace(shader, target) : '',
     ...(target.score ? [scoreFunction(shader, target)] : []),
-    emitFinishScores(target.score !== undefined, places, marksPlaces(target)),
-    layout.steady ? emitMaskScores(places) : '',
+    emitIsEdge(facts, marksPlaces(target)),
+    layout.steady ? emitMaskScores(facts) : emitFinishScores(target.score !== undefined, facts),
     ...(split
       ? []
       : [
@@ -115,10 +120,11 @@ export function emitMatrixKernel(
 }
 
 function headerOf(pass: TilePass, options: MatrixKernelOptions, layout: MatrixLayout): string {
+  const again = options.again ? ', again with care for what is marked' : '';
   const segments = pass.segments.map((s) => `  keys by ${s.space.name}: ${s.sources.join('; ')}`);
   const { m, n, k, lanes, subgroups, blocks } = layout;
   return [
-    `${options.name}: attention over tiles of ${layout.rows} queries and ${layout.keys} keys${options.split ? ', the keys in parts' : ''},`,
+    `${options.name}: attention over tiles of ${layout.rows} queries and ${layout.keys} keys${options.split ? ', the keys in parts' : ''}${again},`,
     `with f16 matrices of ${m} x ${n} x ${k}: ${subgroups} subgroups of ${lanes}, each with ${blocks} x ${m} rows.`,
     `Queries by ${pass.queries.name}.`,
     ...segments,
@@ -137,7 +143,7 @@ function constants(target: Target): string {
     const SLACK = 8.0;`;
 }
 
-function memory(layout: MatrixLayout, places: boolean): string {
+function memory(layout: MatrixLayout, { places, reads }: SideFacts): string {
   return wgsl`
     // Keys and then values of the present tile, in pieces of 16 bytes.
     const VALUES_AT = ${layout.valuesAt}u;
@@ -148,9 +154,11 @@ function memory(layout: MatrixLayout, places: boolean): string {
     // Positions of the keys; -1 where there is none.
     var<workgroup> key_positions: array<i32, ${layout.keys}>;
     ${places ? `// Their grid coordinates.\nvar<workgroup> key_places: array<vec4<i32>, ${layout.keys}>;` : ''}
+    ${reads.j.length > 0 ? `// Words of tables that they decide on.\nvar<workgroup> key_reads: array<vec4<u32>, ${layout.keys}>;` : ''}
     // 0 and 1: keys with NaN or infinity in their values, as bits. RESCALE, CARE: 1 where results must be rescaled, or
-    // everything done again with care. (Each variable takes a multiple of 16 bytes, since matrices must be aligned.)
+    // computed again with care. (Each variable takes a multiple of 16 bytes, since matrices must be aligned.)
     const RESCALE = 2u;
     const CARE = 3u;
-    var<workgroup> flags: array<atomic<u32>, 4>;`;
+    var<workgroup> flags: array<atomic<u32>, 4>;
+    ${markMemory(layout)}`;
 }

@@ -43,7 +43,15 @@ export interface MatrixTiling {
   readonly steady: boolean;
 }
 
+/**
+ * Where results that hold NaN or infinity, or of a steady tiling weights that f16 does not hold well, are computed again
+ * with care, which rescales and looks for what is not finite: by the kernel itself, in the same loop (`here`); by a kernel
+ * after it, for which it marks its tile (`later`); and that kernel takes care of all that it does (`always`).
+ */
+export type Care = 'here' | 'later' | 'always';
+
 export interface MatrixLayout extends MatrixUnit, MatrixTiling {
+  readonly care: Care;
   readonly rows: number;
   /** Query rows of a subgroup. */
   readonly ownRows: number;
@@ -76,7 +84,13 @@ export interface MatrixLayout extends MatrixUnit, MatrixTiling {
   readonly parts: number;
 }
 
-export function matrixLayout(target: Target, unit: MatrixUnit, tiling: MatrixTiling): MatrixLayout {
+/** @param again for the kernel that computes again what the tiling's own marks */
+export function matrixLayout(
+  target: Target,
+  unit: MatrixUnit,
+  tiling: MatrixTiling,
+  again = false,
+): MatrixLayout {
   const { m, n, k, lanes } = unit;
   const { subgroups, blocks, keys, chunk } = tiling;
   const dimSteps = Math.ceil(target.dim / k);
@@ -86,10 +100,13 @@ export function matrixLayout(target: Target, unit: MatrixUnit, tiling: MatrixTil
   const sharers = lanes / m;
   const resultStride = chunk / 4 + 1;
   const valuesAt = keys * (keyPieces + 1);
+  const steady = tiling.steady && target.score === undefined;
   return {
     ...unit,
     ...tiling,
-    steady: tiling.steady && target.score === undefined,
+    steady: steady && !again,
+    prefetch: tiling.prefetch && !again,
+    care: again ? 'always' : steady ? 'later' : 'here',
     rows: subgroups * blocks * m,
     ownRows: blocks * m,
     threads: subgroups * lanes,
@@ -119,8 +136,14 @@ export function matrixLayout(target: Target, unit: MatrixUnit, tiling: MatrixTil
 
 /** Bytes of workgroup memory. */
 export function matrixBytes(layout: MatrixLayout): number {
-  return 16 * (layout.staged + layout.subgroups * layout.scratch) + 20 * layout.keys + 16;
+  return 16 * (layout.staged + layout.subgroups * layout.scratch) + 36 * layout.keys + 16 + markBytes(layout);
 }
+
+/** Words in which a workgroup notes which of as many marks as it has threads are set: a multiple of 16 bytes. */
+export const markWords = ({ threads }: MatrixLayout): number => 4 * Math.ceil(threads / 128);
+
+/** Of the kernel that looks for marks, whichever of the two this is the layout of. */
+const markBytes = (layout: MatrixLayout): number => (layout.care === 'here' ? 0 : 4 * markWords(layout));
 
 export const resultType = ({ m, n }: MatrixUnit): string => `subgroup_matrix_result<f32, ${n}, ${m}>`;
 

@@ -1,6 +1,7 @@
 import type { MatrixLayout } from './matrix-layout.js';
 import { rowStart } from './place.js';
 import type { Shader } from './shader.js';
+import type { SideFacts, SideReads } from './side-facts.js';
 import { lines, wgsl } from './wgsl.js';
 
 /** Queries into registers, keys and values into workgroup memory: rows of any index space, 16 bytes at a time. */
@@ -100,16 +101,24 @@ export interface KeyFinding {
   readonly affine: boolean;
   /** Their grid coordinates, where masks want them: from the positions, or without divisions by `key_place`. */
   readonly places: 'none' | 'from positions' | 'found';
+  /** What of tables masks are told. */
+  readonly reads: SideReads;
 }
 
+/** What masks are told of rows and keys. */
+export const factsOf = ({ places, reads }: KeyFinding): SideFacts => ({ places: places !== 'none', reads });
+
 /** Declares the registers in which the next keys and values wait. */
-export function fetchVariables(layout: MatrixLayout, { places }: KeyFinding): string {
+export function fetchVariables(layout: MatrixLayout, { places, reads }: KeyFinding): string {
   const both = [...copiesOf(layout, 'key'), ...copiesOf(layout, 'value')];
   return [
     ...both.map(({ name }) => `var ${name}: vec4<u32>;`),
     ...[...new Set(both.map(({ there }) => there))].map((there) => `var ${there} = false;`),
     ...lines(copies(layout, 1), (n) => `var position_${n} = -1;`),
     ...(places === 'found' ? lines(copies(layout, 1), (n) => `var place_${n}: vec4<i32>;`) : []),
+    ...lines(copies(layout, 1), (n) =>
+      reads.j.map((_, r) => `var word_${n}_${r} = 0u;\nvar has_word_${n}_${r} = false;`).join('\n'),
+    ),
   ].join('\n');
 }
 
@@ -153,7 +162,11 @@ function positions(layout: MatrixLayout, line: (n: number, r: string) => string)
 const present = ({ name, there }: Copy): string => `select(vec4<u32>(), ${name}, ${there})`;
 
 /** Statements that read the keys and values of `next` into registers. */
-export function fetchTile(layout: MatrixLayout, { affine, places }: KeyFinding): string {
+export function fetchTile(
+  shader: Shader,
+  layout: MatrixLayout,
+  { affine, places, reads }: KeyFinding,
+): string {
   const position = (r: string): string =>
     affine
       ? `select(-1, line.x + line.y * i32(${r}), i32(${r}) < line.z)`
@@ -185,7 +198,18 @@ export function fetchTile(layout: MatrixLayout, { affine, places }: KeyFinding):
     ${positions(layout, (n, r) => {
       const key = `${r}${partOffset(layout)}`;
       const place = `place_${n} = key_place(at, next.segment, next.tile, i32(${key}));`;
-      return `position_${n} = ${position(key)};${places === 'found' ? `\n${place}` : ''}`;
+      // Told apart from what is not there only when it is stored, so that nothing waits for what was read.
+      const words = reads.j.map(
+        (_, w) => wgsl`
+        {
+          let read = key_read_${w}(at, position_${n});
+          word_${n}_${w} = ${shader.bind('tables')}[read.x];
+          has_word_${n}_${w} = read.y != 0u;
+        }`,
+      );
+      return [`position_${n} = ${position(key)};`, ...(places === 'found' ? [place] : []), ...words].join(
+        '\n',
+      );
     })}
     ${copiesOf(layout, 'key').map(one)}
     ${same ? '' : values.map(one)}`;
@@ -195,7 +219,12 @@ export function fetchTile(layout: MatrixLayout, { affine, places }: KeyFinding):
  * Statements that put the fetched keys and values into workgroup memory.
  * @param mayCare whether the kernel may be at it with care
  */
-export function commitTile(layout: MatrixLayout, finding: KeyFinding, mayCare: boolean): string {
+export function commitTile(
+  shader: Shader,
+  layout: MatrixLayout,
+  finding: KeyFinding,
+  mayCare: boolean,
+): string {
   const clear = wgsl`
     if (careful) {
       if (thread < 2u) {
@@ -221,10 +250,18 @@ export function commitTile(layout: MatrixLayout, finding: KeyFinding, mayCare: b
   };
   const place = (n: number): string =>
     finding.places === 'found' ? `place_${n}` : `grid_place(position_${n})`;
+  const words = (n: number): string =>
+    `vec4<u32>(${lines(4, (w) => (w < finding.reads.j.length ? `select(0u, word_${n}_${w}, has_word_${n}_${w})` : '0u')).join(', ')})`;
   return wgsl`
-    ${layout.prefetch ? '' : [fetchVariables(layout, finding), fetchTile(layout, finding)]}
+    ${layout.prefetch ? '' : [fetchVariables(layout, finding), fetchTile(shader, layout, finding)]}
     ${mayCare ? clear : ''}
-    ${positions(layout, (n, r) => `key_positions[${r}] = position_${n};${finding.places === 'none' ? '' : `\nkey_places[${r}] = ${place(n)};`}`)}
+    ${positions(layout, (n, r) =>
+      [
+        `key_positions[${r}] = position_${n};`,
+        ...(finding.places === 'none' ? [] : [`key_places[${r}] = ${place(n)};`]),
+        ...(finding.reads.j.length === 0 ? [] : [`key_reads[${r}] = ${words(n)};`]),
+      ].join('\n'),
+    )}
     ${copiesOf(layout, 'key').map(write)}
     ${copiesOf(layout, 'value').map(write)}`;
 }

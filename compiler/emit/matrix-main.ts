@@ -1,12 +1,21 @@
 import type { TilePass } from '../ir/schedule.js';
 import { boxSegments } from './boxes.js';
-import { commitTile, fetchTile, fetchVariables, stageQueries, type KeyFinding } from './matrix-loads.js';
+import { clearCare, eachMarked } from './matrix-care.js';
+import {
+  commitTile,
+  factsOf,
+  fetchTile,
+  fetchVariables,
+  stageQueries,
+  type KeyFinding,
+} from './matrix-loads.js';
 import { syncOf, type MatrixLayout } from './matrix-layout.js';
 import { addValues, allBlocks, declareResults, scoreTile } from './matrix-products.js';
 import { updateSoftmax } from './matrix-softmax.js';
 import { declareWitnesses, estimateReferences, masksInPlace, steadySoftmax } from './matrix-steady.js';
 import { storeParts, storeRows } from './matrix-store.js';
 import type { Shader } from './shader.js';
+import { rowReads } from './side-facts.js';
 import { QUERY_SPACE } from './spaces.js';
 import type { Target } from './target.js';
 import type { Visit } from './visit-runs.js';
@@ -30,11 +39,11 @@ export interface MatrixMain {
 
 /**
  * `main`: the queries to registers, then tile after tile of keys, then out to memory. What turns out to hold NaN,
- * infinity, or weights that f16 does not hold well is done again with care, which rescales and marks what is not finite.
+ * infinity, or weights that f16 does not hold well is done again with care (`Care`).
  */
 export function emitMatrixMain(main: MatrixMain): string {
-  const { shader, pass, layout, finding, split, merge } = main;
-  const { lanes, m, blocks, rows, ownRows, threads, steady } = layout;
+  const { shader, pass, layout } = main;
+  const { lanes, m, threads, ownRows, rows, care } = layout;
   const hasTile =
     pass.queries.kind === 'grid'
       ? ''
@@ -43,9 +52,36 @@ export function emitMatrixMain(main: MatrixMain): string {
         if (i32(at.tile) * ${rows} >= ${QUERY_SPACE.size}(at)) {
           return;
         }`;
-  const each = (line: (b: number) => string): readonly string[] => lines(blocks, line);
-  const places = finding.places !== 'none';
-  const online = onlineLoop({ ...main, layout: steady ? { ...layout, prefetch: false } : layout });
+  const one = wgsl`
+    let number = group.x + group.y * groups.x;
+    if (number >= place_count()) {
+      return;
+    }
+    let at = find_place(number);
+    ${hasTile}
+    ${queriesOf(main)}
+    ${clearCare(layout)}
+    ${
+      care === 'here'
+        ? wgsl`
+          // Again, with care, only if the results turn out to need it.
+          var careful = false;
+          loop {
+            ${attend(main)}
+            break;
+          }`
+        : attend(main)
+    }`;
+  const marked = wgsl`
+    const careful = true;
+    ${eachMarked(
+      shader,
+      layout,
+      wgsl`
+      let at = find_place(number);
+      ${queriesOf(main)}
+      ${attend(main)}`,
+    )}`;
   return wgsl`
     @compute @workgroup_size(${threads})
     fn main(
@@ -54,53 +90,48 @@ export function emitMatrixMain(main: MatrixMain): string {
       @builtin(local_invocation_index) thread: u32,
       @builtin(subgroup_invocation_id) lane: u32,
     ) {
-      let number = group.x + group.y * groups.x;
-      if (number >= place_count()) {
-        return;
-      }
-      let at = find_place(number);
-      ${hasTile}
       // This subgroup's rows start at first_row and its scratch space is own; the lane shares row y with others, as x.
       let subgroup = subgroupBroadcastFirst(thread / ${lanes}u);
       let first_row = subgroup * ${ownRows}u;
       let own = &scratch[subgroup];
       let y = lane % ${m}u;
       let x = lane / ${m}u;
-      ${each((b) => `let i_${b} = query_position(at, i32(at.tile), i32(first_row + ${b * m}u + y));`)}
-      ${places ? each((b) => `let i_place_${b} = grid_place(i_${b});`) : ''}
-      ${stageQueries(shader, layout)}
-      if (thread == 0u) {
-        atomicStore(&flags[CARE], 0u);
-      }
-      // Again, with care, only if the results turn out to need it.
-      var careful = false;
-      loop {
-        ${each(
-          (b) => wgsl`
-          // Of block ${b}: the power of two that weights are relative to, the lane's part of their sum, and the results.
-          var reference_${b} = FLOOR;
-          var total_${b} = 0.0;
-          var poisoned_${b} = false;
-          ${steady ? declareWitnesses(b) : ''}
-          ${declareResults(layout, b)}`,
-        )}
-        ${
-          steady
-            ? wgsl`
-              if (careful) {
-                ${online}
-              } else {
-                ${steadyLoop(main)}
-              }`
-            : online
-        }
-        ${syncOf(layout).sync}
-        // Found again, by a number that only looks new: what the end alone needs takes no registers before it.
-        let end = find_place(number * ${main.one});
-        ${each((b) => `let row_${b} = query_position(end, i32(end.tile), i32(first_row + ${b * m}u + y));`)}
-        ${split ? storeParts(shader, layout) : storeRows(layout, merge)}
-      }
+      ${care === 'always' ? marked : one}
     }`;
+}
+
+/** The positions of the lane's rows, and the queries as matrices. */
+function queriesOf({ shader, layout, finding }: MatrixMain): string {
+  const { blocks, m } = layout;
+  const { places, reads } = factsOf(finding);
+  return wgsl`
+    ${lines(blocks, (b) => `let i_${b} = query_position(at, i32(at.tile), i32(first_row + ${b * m}u + y));`)}
+    ${places ? lines(blocks, (b) => `let i_place_${b} = grid_place(i_${b});`) : ''}
+    ${reads.i.length > 0 ? lines(blocks, (b) => `let i_reads_${b} = ${rowReads(shader, reads, `i_${b}`)};`) : ''}
+    ${stageQueries(shader, layout)}`;
+}
+
+/** From the first key to the results in memory. */
+function attend(main: MatrixMain): string {
+  const { shader, layout, split, merge } = main;
+  const { m, blocks, steady, care } = layout;
+  return wgsl`
+    ${lines(
+      blocks,
+      (b) => wgsl`
+      // Of block ${b}: the power of two that weights are relative to, the lane's part of their sum, and the results.
+      var reference_${b} = FLOOR;
+      var total_${b} = 0.0;
+      ${care === 'later' ? '' : `var poisoned_${b} = false;`}
+      ${steady ? declareWitnesses(b) : ''}
+      ${declareResults(layout, b)}`,
+    )}
+    ${steady ? steadyLoop(main) : onlineLoop(main)}
+    ${syncOf(layout).sync}
+    // Found again, by a number that only looks new: what the end alone needs takes no registers before it.
+    let end = find_place(number * ${main.one});
+    ${lines(blocks, (b) => `let row_${b} = query_position(end, i32(end.tile), i32(first_row + ${b * m}u + y));`)}
+    ${split ? storeParts(shader, layout) : storeRows(shader, layout, merge)}`;
 }
 
 /** Statements that leave a tile, or a part of it, for the next. */
@@ -130,25 +161,26 @@ const begin = ({ layout, visit, finding }: MatrixMain): string => wgsl`
 /** With rescaling and, if asked, care. */
 function onlineLoop(main: MatrixMain): string {
   const { shader, target, layout, finding } = main;
-  const places = finding.places !== 'none';
-  const update = (b: number): string => updateSoftmax(layout, b, target.score !== undefined, places);
-  // Beside a steady loop it runs rarely: block after block, so that it needs no more registers.
-  const body = layout.steady
-    ? allBlocks(layout).map(
-        (b) => wgsl`
+  const update = (b: number): string =>
+    updateSoftmax(layout, b, target.score !== undefined, factsOf(finding));
+  // What runs rarely goes block after block, so that it is small.
+  const body =
+    layout.care === 'always'
+      ? allBlocks(layout).map(
+          (b) => wgsl`
         {
           ${scoreTile(layout, [b])}
           ${update(b)}
           ${addValues(layout, [b])}
         }`,
-      )
-    : [scoreTile(layout), ...allBlocks(layout).map(update), addValues(layout)];
+        )
+      : [scoreTile(layout), ...allBlocks(layout).map(update), addValues(layout)];
   return wgsl`
     ${begin(main)}
-    ${layout.prefetch ? [fetchVariables(layout, finding), fetchTile(layout, finding)] : ''}
+    ${layout.prefetch ? [fetchVariables(layout, finding), fetchTile(shader, layout, finding)] : ''}
     while (next.kind != NO_PAIR) {
       workgroupBarrier();
-      ${commitTile(layout, finding, true)}
+      ${commitTile(shader, layout, finding, true)}
       workgroupBarrier();
       let segment = next.segment;
       let is_partial = next.kind == SOME_PAIRS;
@@ -157,7 +189,7 @@ function onlineLoop(main: MatrixMain): string {
         layout.prefetch
           ? wgsl`
             if (next.kind != NO_PAIR) {
-              ${fetchTile(layout, finding)}
+              ${fetchTile(shader, layout, finding)}
             }`
           : ''
       }
@@ -167,11 +199,11 @@ function onlineLoop(main: MatrixMain): string {
 
 /** Without rescaling; subgroups may skip what is not for their rows. */
 function steadyLoop(main: MatrixMain): string {
-  const { layout, finding, apart, pass } = main;
+  const { shader, layout, finding, apart } = main;
   const { blocks, keys, chunk, parts } = layout;
   const masking = {
-    places: finding.places !== 'none',
-    inPlace: masksInPlace(pass.segments.map((s) => s.keep)),
+    facts: factsOf(finding),
+    inPlace: masksInPlace(finding.reads.rules),
   };
   const place = (first: number): string => wgsl`
     const first_key = ${first}u;
@@ -201,9 +233,9 @@ function steadyLoop(main: MatrixMain): string {
     ${begin(main)}
     ${fetchVariables(layout, finding)}
     if (next.kind != NO_PAIR) {
-      ${fetchTile(layout, finding)}
+      ${fetchTile(shader, layout, finding)}
       workgroupBarrier();
-      ${commitTile(layout, finding, false)}
+      ${commitTile(shader, layout, finding, false)}
       workgroupBarrier();
       ${place(0)}
       ${scoreTile(layout)}
@@ -211,13 +243,13 @@ function steadyLoop(main: MatrixMain): string {
     }
     while (next.kind != NO_PAIR) {
       workgroupBarrier();
-      ${commitTile(layout, finding, false)}
+      ${commitTile(shader, layout, finding, false)}
       workgroupBarrier();
       let segment = next.segment;
       ${kind}
       ${advance(main)}
       if (next.kind != NO_PAIR) {
-        ${fetchTile(layout, finding)}
+        ${fetchTile(shader, layout, finding)}
       }
       ${
         apart

@@ -1,5 +1,6 @@
 import { loadWeights, storeScores } from './matrix-products.js';
 import { resultType, syncOf, type MatrixLayout } from './matrix-layout.js';
+import { sideArguments, sideParameters, type SideFacts } from './side-facts.js';
 import { lines, wgsl } from './wgsl.js';
 
 /** Online softmax of a block of scores: matrices → scratch space → lanes → scratch space → matrices. */
@@ -97,11 +98,11 @@ export function overScores(layout: MatrixLayout, body: string): string {
 }
 
 /** Statements from a block's scores to its weights. Blocks take turns with the scratch space: there is little of it. */
-export function updateSoftmax(layout: MatrixLayout, b: number, hasScore: boolean, places: boolean): string {
+export function updateSoftmax(layout: MatrixLayout, b: number, hasScore: boolean, facts: SideFacts): string {
   const { sync } = syncOf(layout);
   const finish = overScores(
     layout,
-    `let scores = finish_scores(at, segment, i_${b}, dots, first_key + column, is_partial, careful, &poisoned_${b}${places ? `, i_place_${b}` : ''});`,
+    `let scores = finish_scores(at, segment, i_${b}, dots, first_key + column, is_partial, careful, &poisoned_${b}${sideArguments(facts, ['i'], b)});`,
   );
   return wgsl`
     // Block ${b}: scores to weights.
@@ -184,11 +185,20 @@ function rescale(layout: MatrixLayout, b: number): string {
 }
 
 /**
- * From dot products to the pattern's own scores where there is an edge, LOWEST elsewhere.
+ * `is_edge`, of a staged key.
  * @param marked places say whether there is a key: masks of coordinates alone then read no positions
  */
-export function emitFinishScores(hasScore: boolean, places: boolean, marked: boolean): string {
-  const given = places ? ', i_place' : '';
+export const emitIsEdge = (facts: SideFacts, marked: boolean): string => wgsl`
+  fn is_edge(at: Place, segment: u32, i: i32, column: u32${sideParameters(facts, 'i')}) -> bool {
+    let j = key_positions[column];
+    ${facts.places ? 'let j_place = key_places[column];' : ''}
+    ${facts.reads.j.length > 0 ? 'let j_reads = key_reads[column];' : ''}
+    return ${facts.places && marked ? 'j_place.w' : 'j'} >= 0 && keep(at, segment, i, j${sideArguments(facts, ['i', 'j'])});
+  }`;
+
+/** `finish_scores`: from dot products to the pattern's own scores where there is an edge, LOWEST elsewhere. */
+export function emitFinishScores(hasScore: boolean, facts: SideFacts): string {
+  const given = sideArguments(facts, ['i']);
   const one = (c: string, n: number): string => `score(at, dots.${c}, i, key_positions[column + ${n}u])`;
   const scores = hasScore ? `vec4<f32>(${[...'xyzw'].map(one).join(', ')})` : 'dots';
   // f16 products cannot overflow: q or k is not finite. A score may hide that (softcap), or turn it into no weight.
@@ -198,11 +208,6 @@ export function emitFinishScores(hasScore: boolean, places: boolean, marked: boo
     scores = select(scores, bitcast<vec4<f32>>(dot_bits | vec4<u32>(0x7fc00000u)), lost);`;
   const minusInfinity = hasScore ? ' & (bits != vec4<u32>(NEGATIVE_INFINITY_BITS))' : '';
   return wgsl`
-    fn is_edge(at: Place, segment: u32, i: i32, column: u32${places ? ', i_place: vec4<i32>' : ''}) -> bool {
-      let j = key_positions[column];
-      ${places ? 'let j_place = key_places[column];' : ''}
-      return ${places && marked ? 'j_place.w' : 'j'} >= 0 && keep(at, segment, i, j${places ? ', i_place, j_place' : ''});
-    }
     // Scores of four pairs where they are edges, LOWEST elsewhere. With care, what is not finite marks the row.
     fn finish_scores(
       at: Place,
@@ -212,8 +217,7 @@ export function emitFinishScores(hasScore: boolean, places: boolean, marked: boo
       column: u32,
       is_partial: bool,
       careful: bool,
-      poisoned: ptr<function, bool>,
-      ${places ? 'i_place: vec4<i32>,' : ''}
+      poisoned: ptr<function, bool>${sideParameters(facts, 'i')}
     ) -> vec4<f32> {
       ${hasScore ? 'var' : 'let'} scores = ${scores};
       ${hasScore ? keepNaN : ''}
@@ -229,8 +233,8 @@ export function emitFinishScores(hasScore: boolean, places: boolean, marked: boo
       if (careful) {
         let bits = bitcast<vec4<u32>>(scores);
         let bad = (bits & vec4<u32>(INFINITY_BITS)) == vec4<u32>(INFINITY_BITS);
-        let marks = atomicLoad(&flags[column >> 5u]) >> (column & 31u);
-        let bad_values = ((vec4<u32>(marks) >> vec4<u32>(0u, 1u, 2u, 3u)) & vec4<u32>(1u)) != vec4<u32>();
+        let bad_keys = atomicLoad(&flags[column >> 5u]) >> (column & 31u);
+        let bad_values = ((vec4<u32>(bad_keys) >> vec4<u32>(0u, 1u, 2u, 3u)) & vec4<u32>(1u)) != vec4<u32>();
         if (any(edges & (bad_values | (bad${minusInfinity})))) {
           *poisoned = true;
         }

@@ -2,6 +2,7 @@ import { walk, type Expr } from '../ir/expr.js';
 import { loadWeights, storeScores } from './matrix-products.js';
 import { syncOf, type MatrixLayout } from './matrix-layout.js';
 import { findTop, overScores, readScores, scoreLets, weigh, writeWeights } from './matrix-softmax.js';
+import { sideArguments, sideParameters, type SideFacts } from './side-facts.js';
 import { floatLiteral, lines, wgsl } from './wgsl.js';
 
 /**
@@ -28,9 +29,9 @@ export function estimateReferences(layout: MatrixLayout): string {
     )}`;
 }
 
-/** How scores are masked: where the lane's keys have their grid coordinates, and whether in registers. */
+/** How scores are masked: what masks are told, and whether in registers. */
 export interface Masking {
-  readonly places: boolean;
+  readonly facts: SideFacts;
   /** For short rules: the text comes for every four scores, but they need not go to memory and back. */
   readonly inPlace: boolean;
 }
@@ -50,11 +51,11 @@ export function masksInPlace(rules: readonly Expr[]): boolean {
 }
 
 /** Statements from a block's scores to its weights. */
-export function steadySoftmax(layout: MatrixLayout, b: number, { places, inPlace }: Masking): string {
+export function steadySoftmax(layout: MatrixLayout, b: number, { facts, inPlace }: Masking): string {
   const { pairs, sharers } = layout;
   const { sync } = syncOf(layout);
   const masked = (scores: string, column: string): string =>
-    `mask_scores(at, segment, i_${b}, ${scores}, first_key + ${column}${places ? `, i_place_${b}` : ''})`;
+    `mask_scores(at, segment, i_${b}, ${scores}, first_key + ${column}${sideArguments(facts, ['i'], b)})`;
   const count = (scores: string): string =>
     `edges_${b} += dot(select(vec4<f32>(), vec4<f32>(1.0), ${scores} > vec4<f32>(LOWEST)), vec4<f32>(1.0));`;
   // Rules may have taken lanes apart; what follows counts on lockstep. (Compilers cannot know that no lane says so.)
@@ -132,11 +133,11 @@ export const STEADY_CONSTANTS = wgsl`
   const LEAST = ${floatLiteral(LEAST)};`;
 
 /** `mask_scores`: dot products where there is an edge, LOWEST elsewhere. */
-export function emitMaskScores(places: boolean): string {
-  const given = places ? ', i_place' : '';
+export function emitMaskScores(facts: SideFacts): string {
+  const given = sideArguments(facts, ['i']);
   return wgsl`
     // Scores of four pairs where they are edges, LOWEST elsewhere.
-    fn mask_scores(at: Place, segment: u32, i: i32, dots: vec4<f32>, column: u32${places ? ', i_place: vec4<i32>' : ''}) -> vec4<f32> {
+    fn mask_scores(at: Place, segment: u32, i: i32, dots: vec4<f32>, column: u32${sideParameters(facts, 'i')}) -> vec4<f32> {
       let edges = vec4<bool>(
         is_edge(at, segment, i, column${given}),
         is_edge(at, segment, i, column + 1u${given}),

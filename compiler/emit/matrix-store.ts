@@ -1,6 +1,6 @@
+import { careOrLeave } from './matrix-care.js';
 import { overSharers } from './matrix-softmax.js';
 import { syncOf, type MatrixLayout } from './matrix-layout.js';
-import { offReference } from './matrix-steady.js';
 import type { Shader } from './shader.js';
 import { lines, wgsl } from './wgsl.js';
 
@@ -39,36 +39,21 @@ function readResults(layout: MatrixLayout, b: number): string {
     })}`;
 }
 
-/** Whatever a lane found is known to all of its row. */
-const sharePoison = (layout: MatrixLayout, b: number): string => wgsl`
-  var poison_${b} = select(0u, 1u, poisoned_${b});
-  ${overSharers(layout, (other) => `poison_${b} |= subgroupShuffleXor(poison_${b}, ${other});`)}`;
+/** Whatever a lane found is known to all of its row. Without care nothing is looked for. */
+const sharePoison = (layout: MatrixLayout, b: number): string =>
+  layout.care === 'later'
+    ? `const poison_${b} = 0u;`
+    : wgsl`
+      var poison_${b} = select(0u, 1u, poisoned_${b});
+      ${overSharers(layout, (other) => `poison_${b} |= subgroupShuffleXor(poison_${b}, ${other});`)}`;
 
-function careOrLeave(layout: MatrixLayout): string {
-  const bad = (b: number): string => {
-    const infinite = `bits_${b} == INFINITY_BITS`;
-    return layout.steady ? `(${infinite} || ${offReference(b)})` : infinite;
-  };
-  const any = lines(layout.blocks, (b) => `(row_${b} >= 0 && ${bad(b)})`).join(' || ');
-  return wgsl`
-    if (!careful) {
-      if (${any}) {
-        atomicStore(&flags[CARE], 1u);
-      }
-      if (workgroupUniformLoad(&flags[CARE]) != 0u) {
-        careful = true;
-        continue;
-      }
-    }`;
-}
-
-export function storeRows(layout: MatrixLayout, merge: boolean): string {
+export function storeRows(shader: Shader, layout: MatrixLayout, merge: boolean): string {
   const { blocks, columns } = layout;
   const { sync } = syncOf(layout);
   const sums = (b: number): string => lines(columns, (c) => `sum_${b}_${c}`).join(', ');
   return wgsl`
     ${lines(blocks, (b) => readResults(layout, b))}
-    ${careOrLeave(layout)}
+    ${careOrLeave(shader, layout)}
     ${lines(blocks, (b) => sharePoison(layout, b))}
     ${
       merge
@@ -93,8 +78,7 @@ export function storeRows(layout: MatrixLayout, merge: boolean): string {
       if (row_${b} >= 0) {
         store_row(end, row_${b}, reference_${b} * TO_LOG, total_${b}, poison_${b} != 0u, ${merge ? `before_${b}, ` : ''}x, ${sums(b)});
       }`,
-    )}
-    break;`;
+    )}`;
 }
 
 /** Partial results, as the merging kernel reads them. */
@@ -110,7 +94,7 @@ export function storeParts(shader: Shader, layout: MatrixLayout): string {
     });
   return wgsl`
     ${lines(blocks, (b) => readResults(layout, b))}
-    ${careOrLeave(layout)}
+    ${careOrLeave(shader, layout)}
     ${lines(blocks, (b) => sharePoison(layout, b))}
     ${lines(
       blocks,
@@ -120,6 +104,5 @@ export function storeParts(shader: Shader, layout: MatrixLayout): string {
       if (x == 0u) {
         parts[part_${b} + ${width}u] = vec4<f32>(reference_${b} * TO_LOG, total_${b}, f32(poison_${b}), 0.0);
       }`,
-    )}
-    break;`;
+    )}`;
 }

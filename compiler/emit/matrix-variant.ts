@@ -117,14 +117,23 @@ function emitMatrixVariant(
     if (pass?.kind !== 'tiles') return [kernel];
     const merge = mergesInto(target, schedule, pass);
     const common = { name: kernel.name, merge, sink: addsSink(target, schedule) };
-    const matrices = (split: boolean): Kernel =>
-      withText(kernel, MATRIX_DIRECTIVES, emitMatrixKernel(target, pass, { ...common, unit, tiling, split }));
-    if (kernel.role === 'tiles') return [matrices(false)];
+    const matrices = (role: 'tiles' | 'decode'): readonly Kernel[] => {
+      const options = { ...common, unit, tiling, split: role === 'decode' };
+      const emit = (own: Kernel, again: boolean): Kernel =>
+        withText(
+          own,
+          MATRIX_DIRECTIVES,
+          emitMatrixKernel(target, pass, { ...options, name: own.name, again }),
+        );
+      const marked = { ...kernel, name: `${kernel.name}_again`, role: `${role}_again` } as const;
+      return layout.care === 'later' ? [emit(kernel, false), emit(marked, true)] : [emit(kernel, false)];
+    };
+    if (kernel.role === 'tiles') return matrices('tiles');
     // Passes over some rows have long rows in prefill too, where matrices pay; those over all rows only in decoding.
     if (pass.complete) return [kernel];
     if (kernel.role === 'merge')
       return [withText(kernel, '', emitMergeKernel(target, pass, { ...common, rows: layout.rows }))];
-    return [matrices(true)];
+    return matrices('decode');
   });
   const memory = Math.max(base.limits.maxComputeWorkgroupStorageSize ?? 0, matrixBytes(layout));
   return {

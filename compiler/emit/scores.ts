@@ -1,10 +1,11 @@
 import type { Segment } from '../ir/schedule.js';
-import { isConst } from '../ir/build.js';
+import type { Expr } from '../ir/expr.js';
 import { coordinateLets, placeLets } from './coordinates.js';
 import { printReturn } from './expression.js';
 import { edgesType } from './attend.js';
 import { loopBounds, rowOf, scoresOf, type Layout } from './layout.js';
 import type { Shader } from './shader.js';
+import { readName, sideArguments, sideParameters, type SideFacts } from './side-facts.js';
 import { pairName, printerFor, type Target } from './target.js';
 import { comment, floatLiteral, lines, wgsl } from './wgsl.js';
 
@@ -69,24 +70,30 @@ export function emitScores(
   return [finish, ...emitKeep(shader, target, segments), mask, ...emitScore(shader, target, layout)];
 }
 
-/** `keep(at, segment, i, j)`: is the pair an edge of the segment? */
+/**
+ * `keep(at, segment, i, j)`: is the pair an edge of the segment?
+ * @param facts what it is told besides; by default it finds all by itself
+ */
 export function emitKeep(
   shader: Shader,
   target: Target,
   segments: readonly Segment[],
-  places = false,
+  facts?: SideFacts,
 ): readonly string[] {
-  const more = places ? ', i_place: vec4<i32>, j_place: vec4<i32>' : '';
-  const given = places ? ', i_place, j_place' : '';
-  const one = (s: Segment, name: string, parameters: string): string => wgsl`
+  const more = facts ? sideParameters(facts, 'i', 'j') : '';
+  const given = facts ? sideArguments(facts, ['i', 'j']) : '';
+  const local = (name: string): string | undefined =>
+    (facts && readName(facts.reads, name)) ?? pairName(name);
+  const one = (s: Segment, rule: Expr, name: string, parameters: string): string => wgsl`
     ${comment(s.sources.join('\n'))}
     fn ${name}(at: Place, ${parameters}i: i32, j: i32${more}) -> bool {
-      ${isConst(s.keep) ? '' : places ? placeLets([s.keep]) : coordinateLets(shader, target, [s.keep])}
-      ${printReturn(s.keep, printerFor(shader, target))}
+      ${facts?.places ? placeLets([rule]) : coordinateLets(shader, target, [rule])}
+      ${printReturn(rule, printerFor(shader, target, local))}
     }`;
-  if (segments.length === 1) return [one(segments[0], 'keep', 'segment: u32, ')];
+  const rules = facts?.reads.rules ?? segments.map((s) => s.keep);
+  if (segments.length === 1) return [one(segments[0], rules[0], 'keep', 'segment: u32, ')];
   return [
-    ...segments.map((s, n) => one(s, `keep_${n}`, '')),
+    ...segments.map((s, n) => one(s, rules[n], `keep_${n}`, '')),
     wgsl`
     // Is the pair an edge that the segment serves?
     fn keep(at: Place, segment: u32, i: i32, j: i32${more}) -> bool {

@@ -19,7 +19,18 @@ export interface Shader {
   readonly bindings: readonly Binding[];
 }
 
-const ORDER: readonly BindingName[] = ['shape', 'q', 'k', 'v', 'out', 'lse', 'tables', 'plan', 'parts'];
+const ORDER: readonly BindingName[] = [
+  'shape',
+  'q',
+  'k',
+  'v',
+  'out',
+  'lse',
+  'tables',
+  'plan',
+  'parts',
+  'marks',
+];
 
 /** A variable's WGSL type, and how many numbers an element of its array holds. */
 export interface BindingType {
@@ -40,6 +51,7 @@ const TYPES: Readonly<Record<BindingName, BindingType>> = {
   tables: WORDS,
   plan: WORDS,
   parts: { type: 'array<vec4<f32>>', components: 4 },
+  marks: WORDS,
 };
 
 export interface ShaderOptions {

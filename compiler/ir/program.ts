@@ -24,7 +24,7 @@ export interface Binding {
   readonly components: number;
 }
 
-export type BindingName = 'shape' | 'q' | 'k' | 'v' | 'out' | 'lse' | 'tables' | 'plan' | 'parts';
+export type BindingName = 'shape' | 'q' | 'k' | 'v' | 'out' | 'lse' | 'tables' | 'plan' | 'parts' | 'marks';
 
 /** One 4-byte word of the uniform block `shape`, in order. */
 export interface UniformField {
@@ -75,11 +75,23 @@ export interface Kernel {
    * Workgroups are numbered x + y · (number of x); those past the last return. `tiles` and `merge`: the pass's query
    * tiles (of `rows` coordinates), tile fastest, then class, head, batch, but a workgroup of `merge` is one row of
    * them, row fastest; `decode`: like `tiles`, then split. `gather`: `rows` slots of the GatherPlan each; `gather_merge`:
-   * one of its long rows each. The others: blocks of `rows` query rows, block fastest, then head, batch. A decode workgroup leaves `rows` rows of valueDim / 4 + 1 vec4s in `parts`: the sums, then (highest
-   * score, total weight, poison, 0).
+   * one of its long rows each. The others: blocks of `rows` query rows, block fastest, then head, batch.
+   * A decode workgroup leaves `rows` rows of valueDim / 4 + 1 vec4s in `parts`: the sums, then (highest score, total
+   * weight, poison, 0). Workgroups of a `tiles` or `decode` kernel that binds `marks` write there, at their number, 1 if
+   * they leave nothing because it needs care, and 0 if not; however many there are of `tiles_again` or `decode_again`,
+   * together they do what those left.
    */
-  readonly role: 'initialise' | 'tiles' | 'decode' | 'merge' | 'gather' | 'gather_merge' | 'sink';
-  /** The pass that it runs (tiles, decode, merge, gather, gather_merge). */
+  readonly role:
+    | 'initialise'
+    | 'tiles'
+    | 'tiles_again'
+    | 'decode'
+    | 'decode_again'
+    | 'merge'
+    | 'gather'
+    | 'gather_merge'
+    | 'sink';
+  /** The pass that it runs (all but initialise and sink). */
   readonly pass: number | undefined;
   /** `enable …;`, `requires …;` and `diagnostic(…);` lines, which come before all else; '' for none. */
   readonly directives: string;

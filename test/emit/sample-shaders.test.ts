@@ -1,7 +1,14 @@
 // Every kernel of every sample is valid WGSL: all families, schedules and tilings, over head sizes and storage types.
-// `npm test` takes two head sizes a sample, in turn; ATTNC_FULL=1 all of them.
+// `npm test` takes two head sizes a sample, in turn, and of storage types, which make a part of the text that knows of
+// nothing else, all pairs for some samples and one for the others; ATTNC_FULL=1 takes everything.
 
 import test from 'ava';
+import {
+  STORAGE_TYPES,
+  type StorageType,
+  type StorageTypes,
+  type Variant,
+} from '../../compiler/ir/program.js';
 import { FULL } from '../differential/settings.js';
 import { compileSample } from '../gpu/samples.js';
 import { SAMPLES } from '../shapes.js';
@@ -17,6 +24,9 @@ const SIZES = [
   [256, 256],
 ] as const;
 
+/** Every so manieth sample is printed for all pairs of storage types. */
+const ALL_TYPES = 8;
+
 const { problemsOf, close } = validator();
 test.after.always(close);
 
@@ -27,9 +37,12 @@ for (const [number, sample] of SAMPLES.entries()) {
     for (const [n, [dim, valueDim]] of SIZES.entries()) {
       if (!FULL && (n + SIZES.length - (number % SIZES.length)) % SIZES.length > 1) continue;
       for (const { program } of compileSample(sample, 1, { dim, valueDim })) {
-        // Storage types make one half of the text, sizes the other: all pairs of types at one size, in turn.
-        const all = n === number % SIZES.length;
-        for (const shader of shadersOf(program, ({ input, output }) => all || input === output)) {
+        const all = FULL || number % ALL_TYPES === 0;
+        const own = (turn: number): StorageType => STORAGE_TYPES[turn % STORAGE_TYPES.length];
+        const [ownInput, ownOutput] = [own(number), own(number + n)];
+        const wanted = ({ input, output }: StorageTypes, { inputs }: Variant): boolean =>
+          all || (output === ownOutput && (inputs.length === 1 || input === ownInput));
+        for (const shader of shadersOf(program, wanted)) {
           if (found.has(shader.code)) continue;
           found.add(shader.code);
           const { family } = shader.variant;

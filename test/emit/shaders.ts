@@ -17,14 +17,14 @@ export interface ShaderOf {
 /** Each text once. */
 export function shadersOf(
   program: Program,
-  wanted: (types: StorageTypes) => boolean = () => true,
+  wanted: (types: StorageTypes, variant: Variant) => boolean = () => true,
 ): readonly ShaderOf[] {
   const found = new Map<string, ShaderOf>();
   for (const variant of program.variants) {
     for (const kernel of variant.kernels) {
       for (const input of variant.inputs) {
         for (const output of variant.outputs) {
-          if (!wanted({ input, output })) continue;
+          if (!wanted({ input, output }, variant)) continue;
           const code = shaderText(program, kernel, { input, output });
           const types = `${input}/${output}`;
           if (!found.has(code)) found.set(code, { kernel, variant, types, code, limits: variant.limits });

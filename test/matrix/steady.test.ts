@@ -1,20 +1,15 @@
 // Steady tilings on scores that their estimates don't foresee, against the oracle: weights too large for f16, too
 // small for it, and as small as is let pass; rows of one edge and of none; keys in windows and in parts.
 
-import { compile } from '../../compiler/compile.js';
-import { emitVariants } from '../../compiler/emit/index.js';
 import type { MatrixTiling } from '../../compiler/emit/matrix-layout.js';
 import { MARGIN } from '../../compiler/emit/matrix-steady.js';
-import { emitMatrixVariants } from '../../compiler/emit/matrix-variant.js';
-import { targetOf } from '../../compiler/emit/variant.js';
-import type { Program, Variant } from '../../compiler/ir/program.js';
 import { run, type HostTensors } from '../../runtime/index.js';
 import { compare, reference } from '../../runtime/reference/index.js';
 import { toFloat32 } from '../../runtime/tensor.js';
 import { storedAs } from '../gpu/tensors.js';
 import { generator, qkv } from '../runtime/data.js';
 import { matrixTest, opened } from './matrix-device.js';
-import { unitHere } from './unit.js';
+import { inTiling } from './one-tiling.js';
 
 const [DIM, VALUE_DIM] = [16, 24];
 const HEADS = 2;
@@ -116,28 +111,9 @@ const CASES: readonly Case[] = [
   },
 ];
 
-/** The program's last schedule with tiles, in one tiling. */
-function programOf({ text, tiling, windows = false }: Omit<Case, 'runs'>): Program {
-  const made = compile(text, { dim: DIM, valueDim: VALUE_DIM, windows }).program;
-  if (!made) throw new Error(text);
-  const info = { dim: DIM, valueDim: VALUE_DIM, pattern: made.pattern, windows };
-  const portable = emitVariants(made.schedules, info, 'portable');
-  const whole = {
-    ...{ subgroups: 4, blocks: 1, keys: 16, chunk: 16, prefetch: true, lone: true, steady: true },
-    ...tiling,
-  };
-  const variants = made.schedules
-    .flatMap((s, n) =>
-      emitMatrixVariants(portable[n], s, targetOf(info), [{ unit: unitHere(), tiling: whole }]),
-    )
-    .slice(-1)
-    .map((v): Variant => ({ ...v, matrix: v.matrix && { ...v.matrix, lockstep: false } }));
-  return { ...made, variants };
-}
-
 for (const { text, tiling, windows, runs } of CASES) {
   matrixTest(`${text}: ${JSON.stringify(tiling)}${windows ? ', in windows' : ''}`, async (t) => {
-    const program = programOf({ text, tiling, ...(windows && { windows }) });
+    const program = inTiling({ text, tiling, dim: DIM, valueDim: VALUE_DIM, ...(windows && { windows }) });
     const [{ schedule }] = program.variants;
     for (const { set, queries, keys, decode = false, bindingBytes } of runs) {
       for (const profile of PROFILES) {

@@ -1,0 +1,88 @@
+import { markWords, type MatrixLayout } from './matrix-layout.js';
+import { offReference } from './matrix-steady.js';
+import type { Shader } from './shader.js';
+import { lines, wgsl } from './wgsl.js';
+
+/**
+ * What matrix kernels do about results that need care (see `Care`). A kernel that leaves them to another one writes a
+ * mark for each of its workgroups, 0 or 1; the other one's workgroups, few of them, look through the marks.
+ */
+
+/** Statements before the end can vote. */
+export const clearCare = ({ care }: MatrixLayout): string =>
+  care === 'always'
+    ? ''
+    : wgsl`
+      if (thread == 0u) {
+        atomicStore(&flags[CARE], 0u);
+      }`;
+
+/** Statements that leave results which need care, once they are in the lanes. */
+export function careOrLeave(shader: Shader, layout: MatrixLayout): string {
+  if (layout.care === 'always') return '';
+  const bad = (b: number): string => {
+    const infinite = `bits_${b} == INFINITY_BITS`;
+    return layout.steady ? `(${infinite} || ${offReference(b)})` : infinite;
+  };
+  const any = lines(layout.blocks, (b) => `(row_${b} >= 0 && ${bad(b)})`).join(' || ');
+  const vote = wgsl`
+    if (${any}) {
+      atomicStore(&flags[CARE], 1u);
+    }
+    let needs_care = workgroupUniformLoad(&flags[CARE]);`;
+  if (layout.care === 'here') {
+    return wgsl`
+      if (!careful) {
+        ${vote}
+        if (needs_care != 0u) {
+          careful = true;
+          continue;
+        }
+      }`;
+  }
+  return wgsl`
+    ${vote}
+    if (thread == 0u) {
+      ${shader.bind('marks', 'read_write')}[number] = needs_care;
+    }
+    if (needs_care != 0u) {
+      return;
+    }`;
+}
+
+/** Declares where they are. */
+export const markMemory = (layout: MatrixLayout): string =>
+  layout.care === 'always'
+    ? wgsl`
+      // Of as many marks as there are threads, bits.
+      var<workgroup> marked: array<atomic<u32>, ${markWords(layout)}>;`
+    : '';
+
+/** Statements that run `body` for each marked workgroup of the kernel before, by its `number`. */
+export function eachMarked(shader: Shader, layout: MatrixLayout, body: string): string {
+  const { threads } = layout;
+  const words = markWords(layout);
+  return wgsl`
+    // The workgroups share the marks evenly.
+    let share = (place_count() + groups.x - 1u) / groups.x;
+    let end_of_share = min((group.x + 1u) * share, place_count());
+    for (var first = group.x * share; first < end_of_share; first += ${threads}u) {
+      if (thread < ${words}u) {
+        atomicStore(&marked[thread], 0u);
+      }
+      workgroupBarrier();
+      if (first + thread < end_of_share && ${shader.bind('marks')}[first + thread] != 0u) {
+        atomicOr(&marked[thread / 32u], 1u << (thread % 32u));
+      }
+      workgroupBarrier();
+      for (var word = 0u; word < ${words}u; word++) {
+        var bits = workgroupUniformLoad(&marked[word]);
+        while (bits != 0u) {
+          let number = first + 32u * word + countTrailingZeros(bits);
+          bits &= bits - 1u;
+          ${body}
+          workgroupBarrier();
+        }
+      }
+    }`;
+}
