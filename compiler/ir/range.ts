@@ -358,7 +358,8 @@ export class Cover {
       case 'not': {
         const t = this.truth(e.args[0]);
         // Whether a box lacks an edge is not worth a look by the host.
-        return { any: some(t.all, (n) => n.op === 'edges_all') ? TRUE : not(t.all), all: not(t.any) };
+        if (some(t.all, (n) => n.op === 'edges_all')) return { any: TRUE, all: not(t.any) };
+        return { any: not(t.all), all: not(t.any) };
       }
       case 'if': {
         const [c, a, b] = e.args.map((x) => this.truth(x));

@@ -6,7 +6,7 @@ import fc from 'fast-check';
 import { checkSource } from '../../compiler/check/index.js';
 import type { Pattern } from '../../compiler/ir/edges.js';
 import { DENSE, divideGraph } from '../../compiler/ir/graph-boxes.js';
-import type { BoundGraph, BoundInputs } from '../../compiler/ir/inputs.js';
+import { everyEdge, findEdge, type BoundGraph, type BoundInputs } from '../../compiler/ir/inputs.js';
 import { planTiles } from '../../compiler/ir/plan.js';
 import { TILE, type Schedule } from '../../compiler/ir/schedule.js';
 import type { BoundShape } from '../../compiler/ir/shape.js';
@@ -173,6 +173,30 @@ function fullTiles(schedule: Schedule, shape: BoundShape, inputs: BoundInputs): 
   }
   return full;
 }
+
+test('a box of pairs is full where each of them is an edge', (t) => {
+  let full = 0;
+  let others = 0;
+  fc.assert(
+    fc.property(problems, fc.array(fc.tuple(fc.nat(), fc.nat(), fc.nat(6), fc.nat(6))), (p, boxes) => {
+      const graph = graphOf(p);
+      for (const [x, y, height, width] of boxes) {
+        // Past the last row and column, too.
+        const [a, b] = [x % (graph.rows + 2), y % (graph.cols + 2)];
+        let all = true;
+        for (let i = a; i <= a + height; i++) {
+          for (let j = b; j <= b + width; j++) all &&= findEdge(graph, 0, 0, i, j) >= 0;
+        }
+        if (everyEdge(graph, 0, 0, a, a + height, b, b + width) !== all) throw new Error(`${a}, ${b}`);
+        if (all) full++;
+        else others++;
+      }
+    }),
+    { numRuns: RUNS },
+  );
+  t.log(`${full} full boxes, ${others} others`);
+  t.true(full > RUNS / 10 && others > RUNS / 10);
+});
 
 test('every edge is in a dense box or in the rest', (t) => {
   let boxes = 0;
