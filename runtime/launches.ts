@@ -154,7 +154,7 @@ export function pickVariant(
   }
   if (usable.length === 1) return best(usable[0]);
   // A graph and its parts may be more than a binding takes where the graph alone is not.
-  const most = device.limits.maxStorageBufferBindingSize;
+  const most = Math.min(device.limits.maxStorageBufferBindingSize, options.bindingBytes ?? Infinity);
   const tablesFit = (s: number): boolean =>
     bytesOfTables(bound.inputs, tablesRead(variants.filter((v) => v.schedule === s))) <= most;
   const costs = usable.map((s) => {

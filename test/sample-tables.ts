@@ -95,7 +95,7 @@ export interface GraphOptions {
   readonly weights?: boolean;
   /** Of these graphs (counted along `graphs`), no edge at all. */
   readonly empty?: readonly number[];
-  /** The first so many nodes of larger graphs are linked to each other: all of the first 64, nearly all of the others. */
+  /** The first so many nodes of larger graphs are nearly all linked to each other. */
   readonly community?: number;
 }
 
@@ -115,7 +115,7 @@ export function randomGraph(name: string, options: GraphOptions, seed: number): 
     pointers.push(entries.length);
     for (let row = 0; row < rows; row++) {
       for (let c = 0; c < linked && row < linked && !empty.includes(g); c++) {
-        if (Math.max(row, c) >= 64 && random() < 0.2) continue;
+        if (random() < 0.1) continue;
         entries.push(c);
         weights.push(Math.round(random() * 128 - 64) / 32);
       }

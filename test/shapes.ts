@@ -101,7 +101,7 @@ const sinks = ({ heads }: TableShape, seed: number): Tables => ({ sinks: floats(
 const bonds =
   (options: { readonly weights?: boolean } = {}) =>
   ({ keys }: TableShape, seed: number): Tables =>
-    randomGraph('bonds', { rows: keys, columns: keys, degree: 6, community: 90, ...options }, seed);
+    randomGraph('bonds', { rows: keys, columns: keys, degree: 6, community: 36, ...options }, seed);
 
 export const SAMPLES: readonly SampleCase[] = [
   sample('dense', 'dense'),
@@ -159,7 +159,7 @@ export const SAMPLES: readonly SampleCase[] = [
     tables: ({ heads, keys }, seed) =>
       randomGraph(
         'bonds',
-        { rows: keys, columns: keys, degree: 6, graphs: [heads], empty: [1], community: 90 },
+        { rows: keys, columns: keys, degree: 6, graphs: [heads], empty: [1], community: 36 },
         seed,
       ),
     heads: 2,

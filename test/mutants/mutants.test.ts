@@ -138,7 +138,7 @@ const MUTANTS: readonly Mutant[] = [
   { file: 'compiler/schedule/recognise.js', from: 'add(a, int(strict))', to: 'add(a, int(1))' },
   { file: 'compiler/schedule/recognise.js', from: 'cj === 1 ? others : sub(ZERO, others)', to: 'others' },
   // graphs divided by dense boxes
-  { file: 'compiler/ir/graph-boxes.js', from: 'isDense[b] = 0', to: 'isDense[b] = 1' },
+  { file: 'compiler/ir/graph-boxes.js', from: 'found.push(b)', to: 'found.push(b + 1)' },
   { file: 'compiler/ir/graph-boxes.js', from: 'part.colIdx[part.used++]', to: 'part.colIdx[part.used]' },
   { file: 'compiler/schedule/divide-graphs.js', from: 'part !== other.part', to: 'true' },
   // passes
