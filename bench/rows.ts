@@ -255,6 +255,17 @@ const others: readonly Row[] = [
     shape: square(1_000_000, 1, 64),
     goals: [speed('bound', 0.25, 0.6)],
   }),
+  // Its dense boxes are tiles, which read a key's row once for many edges: the bound is no bound for it.
+  row({
+    id: 'graph-communities',
+    title: 'graph of 250,000, communities of 256 with half of their pairs, 4 edges more a row',
+    group: 'graph',
+    file: 'graph.attn',
+    pattern: 'graph',
+    tables: { bonds: { kind: 'community-graph', size: 256, share: 0.5, loose: 4, seed: 9 } },
+    shape: square(250_000, 1, 64),
+    peers: ['bound'],
+  }),
   row({
     id: 'window-1-head',
     title: 'window ±256, 1 head',
@@ -335,6 +346,8 @@ export function smallRow(full: Row): Row {
           return [name, { ...recipe, degree: 8 }];
         case 'power-law-graph':
           return [name, { ...recipe, mean: 8, most: 100 }];
+        case 'community-graph':
+          return [name, { ...recipe, size: 80, loose: 2 }];
       }
     }),
   );

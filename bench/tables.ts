@@ -16,6 +16,17 @@ export type TableRecipe =
       readonly mean: number;
       readonly most: number;
       readonly seed: number;
+    }
+  /**
+   * edges: communities of `size` rows, one after the other, in which a pair is an edge with probability `share`; and of
+   * each row `loose` more, drawn evenly from all columns.
+   */
+  | {
+      readonly kind: 'community-graph';
+      readonly size: number;
+      readonly share: number;
+      readonly loose: number;
+      readonly seed: number;
     };
 
 /** The tensors of input `name` for `length` tokens: for graphs `name.row_ptr` and `name.col_idx`. */
@@ -31,9 +42,15 @@ export function makeTables(
     case 'scattered':
       return { [name]: tensor('bool', [length], scattered(length, recipe.count, random), name) };
     case 'uniform-graph':
-      return graph(name, length, () => recipe.degree, random);
+      return graph(
+        name,
+        length,
+        evenly(length, () => recipe.degree, random),
+      );
     case 'power-law-graph':
-      return graph(name, length, powerLaw(recipe, random), random);
+      return graph(name, length, evenly(length, powerLaw(recipe, random), random));
+    case 'community-graph':
+      return graph(name, length, communities(length, recipe, random));
   }
 }
 
@@ -58,32 +75,52 @@ function scattered(length: number, count: number, random: () => number): Uint8Ar
   return data;
 }
 
-/** Rows of distinct columns in rising order. */
-function graph(
-  name: string,
+/** How many columns a row has, and what writes them: distinct, in rising order. */
+type DrawRow = (row: number) => { readonly count: number; readonly write: (to: Int32Array) => void };
+
+function evenly(rows: number, degree: () => number, random: () => number): DrawRow {
+  return () => {
+    const count = Math.min(rows, degree());
+    const write = (drawn: Int32Array): void => {
+      // Drawn again until all are distinct: a few columns of a long row at most.
+      for (let have = 0; have < count;) {
+        for (let n = have; n < count; n++) drawn[n] = Math.floor(random() * rows);
+        drawn.sort();
+        have = 0;
+        for (let n = 0; n < count; n++) if (n === 0 || drawn[n] !== drawn[have - 1]) drawn[have++] = drawn[n];
+      }
+    };
+    return { count, write };
+  };
+}
+
+function communities(
   rows: number,
-  degree: () => number,
+  { size, share, loose }: { readonly size: number; readonly share: number; readonly loose: number },
   random: () => number,
-): Readonly<Record<string, Tensor>> {
+): DrawRow {
+  return (row) => {
+    const columns = new Set<number>();
+    const first = row - (row % size);
+    for (let n = first; n < Math.min(first + size, rows); n++) if (random() < share) columns.add(n);
+    for (let n = 0; n < loose; n++) columns.add(Math.floor(random() * rows));
+    return { count: columns.size, write: (to) => to.set(Int32Array.from(columns).sort()) };
+  };
+}
+
+function graph(name: string, rows: number, draw: DrawRow): Readonly<Record<string, Tensor>> {
   const rowPtr = new Int32Array(rows + 1);
   let columns = new Int32Array(32 * rows);
   let at = 0;
   for (let row = 0; row < rows; row++) {
-    const wanted = Math.min(rows, degree());
-    if (at + wanted > columns.length) {
-      const more = new Int32Array(2 * columns.length + wanted);
+    const { count, write } = draw(row);
+    if (at + count > columns.length) {
+      const more = new Int32Array(2 * columns.length + count);
       more.set(columns);
       columns = more;
     }
-    const drawn = columns.subarray(at, at + wanted);
-    // Drawn again until all are distinct: a few columns of a long row at most.
-    for (let have = 0; have < wanted;) {
-      for (let n = have; n < wanted; n++) drawn[n] = Math.floor(random() * rows);
-      drawn.sort();
-      have = 0;
-      for (let n = 0; n < wanted; n++) if (n === 0 || drawn[n] !== drawn[have - 1]) drawn[have++] = drawn[n];
-    }
-    at += wanted;
+    write(columns.subarray(at, at + count));
+    at += count;
     rowPtr[row + 1] = at;
   }
   return {

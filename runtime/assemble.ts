@@ -1,4 +1,4 @@
-import type { Kernel } from '../compiler/ir/program.js';
+import type { Kernel, Variant } from '../compiler/ir/program.js';
 import type { Arena } from './arena.js';
 import type { Bound } from './bind.js';
 import type { Bindings, TensorBinding } from './bindings.js';
@@ -15,11 +15,11 @@ import {
 import type { Prepared } from './prepare.js';
 import { granuleOf } from './storage.js';
 import { uniformWords, type UniformValues } from './uniforms.js';
-import { planWords, tableWords, type TableWords } from './words.js';
+import { planWords, tablesRead, tableWords, type TableWords } from './words.js';
 
 /** Buffers and bind groups of what is launched. */
 
-/** The tables of a run, once for all its steps. */
+/** The tables of a run that the kernels of these variants read, once for all its steps. */
 export interface Tables {
   readonly words: TableWords;
   /** Made when a kernel first reads them. */
@@ -28,8 +28,8 @@ export interface Tables {
   made(): GPUBuffer | undefined;
 }
 
-export function tablesOf(bound: Bound, arena: Arena): Tables {
-  const words = tableWords(bound.inputs);
+export function tablesOf(bound: Bound, variants: readonly Variant[], arena: Arena): Tables {
+  const words = tableWords(bound.inputs, tablesRead(variants));
   const usage = USAGE.storage | (words.copies.length > 0 ? USAGE.copyDst : 0);
   let made: GPUBuffer | undefined;
   return { words, buffer: () => (made ??= arena.upload('tables', words.words, usage)), made: () => made };

@@ -124,7 +124,7 @@ export function encodeBound(
 ): Encoded {
   const arena = new Arena(prepared.device);
   try {
-    const tables = tablesOf(bound, arena);
+    const tables = tablesOf(bound, [plan.value.variant], arena);
     const types = storageOf(bindings);
     const recorded = recordStep(prepared, bindings, bound, plan.value, types, tables, arena);
     play(target, prepared, tables, recorded);
@@ -189,7 +189,8 @@ function record(
   readonly stats: () => EncodeStats;
 } {
   const types = storageOf(steps[0].bindings);
-  const tables = tablesOf(steps[0].bound, arena);
+  const variants = [...new Set(steps.map((s) => s.picked.variant))];
+  const tables = tablesOf(steps[0].bound, variants, arena);
   const plans: Timed<PickedChoice>[] = [];
   const recorded = steps.map(({ bound, bindings, step, picked }) => {
     const plan = planPicked(picked, bound, options, step);

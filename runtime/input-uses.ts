@@ -1,4 +1,5 @@
 import type { Edges, Pattern } from '../compiler/ir/edges.js';
+import { partOf } from '../compiler/ir/graph-boxes.js';
 import { argsOf, walk, type Expr } from '../compiler/ir/expr.js';
 import { baseOf, setShape, type BoundShape } from '../compiler/ir/shape.js';
 import { compileTape } from '../compiler/ir/tape.js';
@@ -13,11 +14,11 @@ export function conditionsOf(edges: Edges): readonly Expr[] {
   return [...own, ...edges.parts.flatMap((p) => (p.kind === 'rule' ? [p.when] : conditionsOf(p)))];
 }
 
-/** Names of the inputs that any of the expressions reads. */
+/** Names of the inputs that any of the expressions reads, in whole or in part. */
 export function inputsOf(roots: readonly Expr[]): ReadonlySet<string> {
   const names = new Set<string>();
   walk(roots, (e) => {
-    if ('name' in e && 'args' in e) names.add(e.name);
+    if ('name' in e && 'args' in e) names.add(partOf(e.name).graph);
   });
   return names;
 }

@@ -17,6 +17,7 @@ import { kernelRangeError, tooWide, type TooWide } from './kernel-range.js';
 import type { Bindings } from './bindings.js';
 import { lacking, type Prepared } from './prepare.js';
 import { byPreference, fittingGranules, noVariant, takes } from './storage.js';
+import { bytesOfTables, tablesRead } from './words.js';
 import { tunedKey, variantOf, type TunedChoices } from './tuned.js';
 
 /** Which schedule runs, and what it dispatches. */
@@ -152,9 +153,13 @@ export function pickVariant(
     if (variant) return { variant, tuned: true };
   }
   if (usable.length === 1) return best(usable[0]);
+  // A graph and its parts may be more than a binding takes where the graph alone is not.
+  const most = Math.min(device.limits.maxStorageBufferBindingSize, options.bindingBytes ?? Infinity);
+  const tablesFit = (s: number): boolean =>
+    bytesOfTables(bound.inputs, tablesRead(variants.filter((v) => v.schedule === s))) <= most;
   const costs = usable.map((s) => {
     const schedule = program.schedules[s];
-    return hostInputsOf(schedule) ? costOf(schedule, shape, bound.inputs.host) : Infinity;
+    return hostInputsOf(schedule) && tablesFit(s) ? costOf(schedule, shape, bound.inputs.host) : Infinity;
   });
   return best(usable[costs.indexOf(Math.min(...costs))]);
 }

@@ -1,4 +1,6 @@
+import { inputOf } from '../compiler/ir/graph-boxes.js';
 import type { BoundGraph, BoundTable } from '../compiler/ir/inputs.js';
+import type { Variant } from '../compiler/ir/program.js';
 import type { GatherPlan } from '../compiler/ir/gather-plan.js';
 import type { PassPlan } from '../compiler/ir/schedule.js';
 import { baseOf, type BoundShape } from '../compiler/ir/shape.js';
@@ -9,7 +11,8 @@ import { gatherWords } from './gathers.js';
  * The contents of the bindings `tables` and `plan`: 32-bit words, with the numbers that kernels find them by.
  *
  * `tables`, by input name. Of a table: `offset`, and `size.N`, its length along axis N; ints and floats are their
- * bits, bools 0 or 1. Of a graph: `row_ptr`, `col_idx`, `weight` (offsets), `rows`, `cols`, `batches`, `heads`.
+ * bits, bools 0 or 1. Of a graph, or a part of one: `row_ptr`, `col_idx`, `weight` (offsets), `rows`, `cols`, `batches`,
+ * `heads`.
  *
  * `plan`, once: `lengths`, the offset of four words (queries, keys, rows to compute, position of the first)
  * for each batch. For the pass of a kernel: `tiles`,
@@ -27,7 +30,8 @@ export interface TableWords extends Words {
   readonly copies: readonly { readonly from: DeviceTable; readonly to: number }[];
 }
 
-export function tableWords(inputs: InputBinding): TableWords {
+/** @param names of the tables, graphs and parts of graphs that kernels read: the others stay on the host */
+export function tableWords(inputs: InputBinding, names: ReadonlySet<string>): TableWords {
   const parts = new Map<string, number>();
   const pieces: Piece[] = [];
   const copies: { from: DeviceTable; to: number }[] = [];
@@ -38,9 +42,10 @@ export function tableWords(inputs: InputBinding): TableWords {
     used += data.length;
     return at;
   };
-  for (const [name, input] of inputs.host) {
-    if (input.kind === 'table') putTable(name, input, parts, put);
-    else putGraph(name, input, parts, put);
+  for (const name of names) {
+    const input = inputOf(inputs.host, name);
+    if (input?.kind === 'table') putTable(name, input, parts, put);
+    else if (input) putGraph(name, input, parts, put);
   }
   // Tables on the device come last: their words are left 0 here.
   for (const [name, from] of inputs.device) {
@@ -50,6 +55,24 @@ export function tableWords(inputs: InputBinding): TableWords {
     used += from.words;
   }
   return { words: join(pieces, used), parts, copies };
+}
+
+/** Names of the tables, graphs and parts of graphs that kernels read. */
+export function tablesRead(variants: readonly Variant[]): ReadonlySet<string> {
+  const sources = variants.flatMap((v) => v.kernels.flatMap((k) => k.uniforms.map((u) => u.source)));
+  return new Set(sources.flatMap((s) => (s.kind === 'table' ? [s.name] : [])));
+}
+
+/** Bytes of `tables` for these names. */
+export function bytesOfTables(inputs: InputBinding, names: ReadonlySet<string>): number {
+  let words = 0;
+  for (const name of names) {
+    const input = inputOf(inputs.host, name);
+    if (input === undefined) words += inputs.device.get(name)?.words ?? 0;
+    else if (input.kind === 'table') words += input.data.length;
+    else words += input.rowPtr.length + input.colIdx.length + (input.weight?.length ?? 0);
+  }
+  return 4 * words;
 }
 
 type Piece = Int32Array | Uint32Array | Float32Array | Uint8Array;

@@ -95,6 +95,8 @@ export interface GraphOptions {
   readonly weights?: boolean;
   /** Of these graphs (counted along `graphs`), no edge at all. */
   readonly empty?: readonly number[];
+  /** The first so many nodes of larger graphs are nearly all linked to each other. */
+  readonly community?: number;
 }
 
 /**
@@ -103,7 +105,8 @@ export interface GraphOptions {
  */
 export function randomGraph(name: string, options: GraphOptions, seed: number): Tables {
   const random = randomNumbers(seed);
-  const { rows, columns, degree, graphs = [], empty = [] } = options;
+  const { rows, columns, degree, graphs = [], empty = [], community = 0 } = options;
+  const linked = rows > community ? Math.min(community, columns) : 0;
   const count = graphs.reduce((a, b) => a * b, 1);
   const pointers: number[] = [];
   const entries: number[] = [];
@@ -111,6 +114,11 @@ export function randomGraph(name: string, options: GraphOptions, seed: number): 
   for (let g = 0; g < count; g++) {
     pointers.push(entries.length);
     for (let row = 0; row < rows; row++) {
+      for (let c = 0; c < linked && row < linked && !empty.includes(g); c++) {
+        if (random() < 0.1) continue;
+        entries.push(c);
+        weights.push(Math.round(random() * 128 - 64) / 32);
+      }
       const wanted = empty.includes(g) || random() < 0.1 ? 0 : Math.ceil(random() * 2 * degree);
       for (let e = 0; e < wanted; e++) {
         entries.push(Math.floor(random() * columns));

@@ -101,7 +101,7 @@ const sinks = ({ heads }: TableShape, seed: number): Tables => ({ sinks: floats(
 const bonds =
   (options: { readonly weights?: boolean } = {}) =>
   ({ keys }: TableShape, seed: number): Tables =>
-    randomGraph('bonds', { rows: keys, columns: keys, degree: 6, ...options }, seed);
+    randomGraph('bonds', { rows: keys, columns: keys, degree: 6, community: 36, ...options }, seed);
 
 export const SAMPLES: readonly SampleCase[] = [
   sample('dense', 'dense'),
@@ -157,7 +157,11 @@ export const SAMPLES: readonly SampleCase[] = [
   sample('graph', 'graph_heads', [{}], {
     // Head 1 has no edge.
     tables: ({ heads, keys }, seed) =>
-      randomGraph('bonds', { rows: keys, columns: keys, degree: 6, graphs: [heads], empty: [1] }, seed),
+      randomGraph(
+        'bonds',
+        { rows: keys, columns: keys, degree: 6, graphs: [heads], empty: [1], community: 36 },
+        seed,
+      ),
     heads: 2,
   }),
   sample('graph', 'graph_blocks', [{ block: 16 }, { block: 24 }], {

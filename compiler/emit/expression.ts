@@ -70,6 +70,7 @@ function printNode(e: Expr, x: readonly Text[], printer: Printer): Text {
     case 'table_max':
     case 'edge':
     case 'edges_any':
+    case 'edges_all':
     case 'weight':
       return primary(
         printRead(

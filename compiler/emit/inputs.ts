@@ -31,6 +31,7 @@ export function printRead(
     case 'table_min':
     case 'table_max':
     case 'edges_any':
+    case 'edges_all':
       throw new Error(`${e.op} exists on the host only`);
   }
 }

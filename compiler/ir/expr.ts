@@ -58,14 +58,15 @@ export type Operator =
   /** `sample_at(n, below, seed, keys…)`: int, π(n). */
   | 'sample_at';
 
-/** Nodes that read a bound input. `table_min`/`table_max` take (lo, hi) for each axis and exist on the host only. */
+/** Nodes that read a bound input, or a part of a graph (graph-boxes.ts). `table_min`/`table_max` take (lo, hi) for each axis and exist on the host only. */
 export type InputOperator =
   | 'table'
   | 'table_min'
   | 'table_max'
-  /** `edge(batch, head, a, b)`: bool. `edges_any(batch, head, a.lo, a.hi, b.lo, b.hi)`: host only. */
+  /** `edge(batch, head, a, b)`: bool. `edges_any` and `edges_all(batch, head, a.lo, a.hi, b.lo, b.hi)`: host only. */
   | 'edge'
   | 'edges_any'
+  | 'edges_all'
   /** `weight(batch, head, a, b)`: float, 0 where there is no edge. */
   | 'weight';
 

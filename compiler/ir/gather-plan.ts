@@ -1,6 +1,7 @@
-import { some, type Expr } from './expr.js';
+import { mentions, some, type Expr } from './expr.js';
+import { inputOf } from './graph-boxes.js';
 import type { BoundGraph, BoundInputs } from './inputs.js';
-import type { GatherPass } from './schedule.js';
+import type { GatherPass, Neighbours } from './schedule.js';
 import { baseOf, setShape, setSide, type BoundShape } from './shape.js';
 import { compileTape } from './tape.js';
 
@@ -49,6 +50,36 @@ function plainPlan(rows: number): GatherPlan {
   };
 }
 
+/** Are the rows of the graph the query positions, in one graph for a batch and head? */
+export function isStraight({ batch, head, row }: Pick<Listed, 'batch' | 'head' | 'row'>): boolean {
+  return row.op === 'var' && row.name === 'i' && !mentions(batch, 'i') && !mentions(head, 'i');
+}
+
+type Listed = Neighbours & { readonly kind: 'graph' };
+
+/** Neighbours of all rows together; undefined where they would have to be counted row by row. */
+export function countNeighbours(
+  { neighbours: source }: GatherPass,
+  shape: BoundShape,
+  inputs: BoundInputs,
+): number | undefined {
+  if (source.kind !== 'graph' || !isStraight(source)) return undefined;
+  const { rows, heads, rowPtr } = inputOf(inputs, source.input) as BoundGraph;
+  const tape = compileTape([source.batch, source.head], { precision: 'f32' });
+  let count = 0;
+  for (let batch = 0; batch < shape.batch; batch++) {
+    const base = baseOf(shape, batch);
+    const row = (position: number): number => Math.max(0, Math.min(position, rows));
+    for (let head = 0; head < shape.heads; head++) {
+      setShape(tape, shape, batch, head);
+      tape.run(inputs);
+      const first = (tape.result(0) * heads + tape.result(1)) * (rows + 1);
+      count += rowPtr[first + row(base + shape.queries[batch])] - rowPtr[first + row(base)];
+    }
+  }
+  return count;
+}
+
 /** Linear in the number of rows (of one head, where all heads share a graph), whatever the number of edges. */
 export function planGather(pass: GatherPass, shape: BoundShape, inputs: BoundInputs): GatherPlan {
   const queries = Math.max(0, ...shape.queries);
@@ -59,13 +90,19 @@ export function planGather(pass: GatherPass, shape: BoundShape, inputs: BoundInp
   const exprs = [source.batch, source.head, source.row];
   if (exprs.some((e) => readsDevice(e, inputs))) return plainPlan(lines * queries);
   const differ = (x: readonly number[]): boolean => x.some((n) => n !== x[0]);
-  const mentions = (name: string): boolean =>
-    exprs.some((e) => some(e, (n) => n.op === 'var' && n.name === name));
+  const has = (name: string): boolean => exprs.some((e) => some(e, (n) => n.op === 'var' && n.name === name));
   const shared =
-    !(shape.heads > 1 && mentions('head')) &&
-    !(shape.batch > 1 && (mentions('batch') || differ(shape.queries) || differ(shape.keys)));
+    !(shape.heads > 1 && has('head')) &&
+    !(shape.batch > 1 && (has('batch') || differ(shape.queries) || differ(shape.keys)));
   const planned = shared ? 1 : lines;
-  const degrees = degreesOf(exprs, inputs.get(source.input) as BoundGraph, shape, inputs, planned, queries);
+  const degrees = degreesOf(
+    exprs,
+    inputOf(inputs, source.input) as BoundGraph,
+    shape,
+    inputs,
+    planned,
+    queries,
+  );
   return { ...balance(degrees, lines / planned), repeats: lines / planned };
 }
 
@@ -85,9 +122,8 @@ function degreesOf(
   const degrees = new Uint32Array(lines * queries);
   const tape = compileTape(exprs, { precision: 'f32' });
   const { rowPtr } = graph;
-  const [batchOf, headOf, rowOf] = exprs;
-  // Where row i of the graph is position i, one look at the first tells where all of them are.
-  const straight = rowOf.op === 'var' && rowOf.name === 'i' && ![batchOf, headOf].some(mentionsQuery);
+  // One look at the first position tells where all of them are.
+  const straight = isStraight({ batch: exprs[0], head: exprs[1], row: exprs[2] });
   for (let line = 0; line < lines; line++) {
     const batch = Math.floor(line / shape.heads);
     const base = baseOf(shape, batch);
@@ -110,10 +146,6 @@ function degreesOf(
     }
   }
   return degrees;
-}
-
-function mentionsQuery(e: Expr): boolean {
-  return some(e, (n) => n.op === 'var' && (n.name === 'i' || n.name.startsWith('i.')));
 }
 
 /** @param repeats how many lines have these degrees */

@@ -72,6 +72,27 @@ export function anyEdge(
   return false;
 }
 
+/** Does every row of a.lo … a.hi have every column of b.lo … b.hi? Ends at the first that hasn't. */
+export function everyEdge(
+  graph: BoundGraph,
+  batch: number,
+  head: number,
+  aLo: number,
+  aHi: number,
+  bLo: number,
+  bHi: number,
+): boolean {
+  if (aLo < 0 || aHi >= graph.rows) return false;
+  for (let a = aLo; a <= aHi; a++) {
+    const at = findEdge(graph, batch, head, a, bLo);
+    const last = at + bHi - bLo;
+    // Columns are ascending and distinct.
+    const end = graph.rowPtr[(batch * graph.heads + head) * (graph.rows + 1) + a + 1];
+    if (at < 0 || last >= end || graph.colIdx[last] !== bHi) return false;
+  }
+  return true;
+}
+
 /** First index in [from, to) whose value is at least x. */
 export function lowerBound(values: ArrayLike<number>, from: number, to: number, x: number): number {
   let lo = from;

@@ -1,5 +1,6 @@
 import { variable } from './build.js';
 import type { Expr } from './expr.js';
+import { inputOf } from './graph-boxes.js';
 import type { BoundGraph, BoundInputs } from './inputs.js';
 import { bindTape, boxSetter, type BoxValues } from './plan-sides.js';
 import { Cover } from './range.js';
@@ -94,7 +95,7 @@ function compileFamily(
         boxes: noBoxes,
         line: (visit) => {
           rows.run(inputs);
-          const graph = inputs.get(seed.input) as BoundGraph;
+          const graph = inputOf(inputs, seed.input) as BoundGraph;
           const first = (rows.result(0) * graph.heads + rows.result(1)) * (graph.rows + 1);
           const lo = Math.max(rows.result(2), 0);
           const hi = Math.min(rows.result(3), graph.rows - 1);

@@ -43,7 +43,10 @@ export type UniformSource =
     }
   | { readonly kind: 'parameter'; readonly name: string }
   | { readonly kind: 'grid'; readonly axis: number }
-  /** Offset of a table in `tables` (words), or its size along an axis. Graphs: `row_ptr`, `col_idx`, `weight`. */
+  /**
+   * Offset of a table in `tables` (words), or its size along an axis. Graphs, and parts of them (graph-boxes.ts):
+   * `row_ptr`, `col_idx`, `weight`.
+   */
   | { readonly kind: 'table'; readonly name: string; readonly part: string }
   /** Offset of a part of the plan in `plan` (words), or a count of it. */
   | { readonly kind: 'plan'; readonly part: string }

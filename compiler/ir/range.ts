@@ -21,7 +21,8 @@ import {
   TRUE,
   ZERO,
 } from './build.js';
-import { mentions, type Expr, type Operation } from './expr.js';
+import { mentions, some, type Expr, type Operation } from './expr.js';
+import { partOf } from './graph-boxes.js';
 import { divides, linear, reduceModulo } from './linear.js';
 
 /**
@@ -179,6 +180,7 @@ export class Cover {
       case 'table_max':
       case 'edge':
       case 'edges_any':
+      case 'edges_all':
       case 'weight':
       case 'sample':
         return unbounded(e.type as 'int' | 'float');
@@ -355,6 +357,8 @@ export class Cover {
       }
       case 'not': {
         const t = this.truth(e.args[0]);
+        // Whether a box lacks an edge is not worth a look by the host.
+        if (some(t.all, (n) => n.op === 'edges_all')) return { any: TRUE, all: not(t.any) };
         return { any: not(t.all), all: not(t.any) };
       }
       case 'if': {
@@ -382,9 +386,15 @@ export class Cover {
         if ([a.lo, a.hi, b.lo, b.hi].some(isInfinite) || batch.lo !== batch.hi || head.lo !== head.hi) {
           return { any: TRUE, all: FALSE };
         }
+        const box = [batch.lo, head.lo, a.lo, a.hi, b.lo, b.hi];
+        const possible = read('edges_any', 'bool', e.name, box);
+        // Of graphs on tokens only dense boxes are likely to be full.
+        if (partOf(e.name).part === 'tiled') {
+          return { any: possible, all: read('edges_all', 'bool', e.name, box) };
+        }
         const single = and(eq(a.lo, a.hi), eq(b.lo, b.hi));
         return {
-          any: read('edges_any', 'bool', e.name, [batch.lo, head.lo, a.lo, a.hi, b.lo, b.hi]),
+          any: possible,
           all: and(single, read('edge', 'bool', e.name, [batch.lo, head.lo, a.lo, b.lo])),
         };
       }

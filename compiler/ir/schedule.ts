@@ -150,7 +150,7 @@ export interface GatherPass {
 }
 
 export type Neighbours =
-  /** Key positions are the columns of graph row `row` (int over i, batch, head). */
+  /** Key positions are the columns of row `row` (int over i, batch, head) of a graph, or of a part of one. */
   | {
       readonly kind: 'graph';
       readonly input: string;

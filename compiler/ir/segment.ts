@@ -23,6 +23,8 @@ import type { BoxSpace, GridSpace, Interval, Seed, Segment, Space } from './sche
 /** One rule, or one alternative of a rule, as a conjunction. */
 export interface Term {
   readonly atoms: readonly Expr[];
+  /** What follows from the atoms, and says better where to look. */
+  readonly implied?: readonly Expr[];
   readonly label: string;
   readonly source: string;
 }
@@ -86,7 +88,7 @@ export function boxOfKeys(term: Term, queries: GridSpace): BoxSpace | undefined 
 /** Where a term's keys can lie for a query tile: a union of seeds, each clipped to the keys. */
 function seedsOf(term: Term, queries: Space, keys: Space, axes: number): readonly Seed[] {
   const cover = new Cover(new Map([...boxOfSide('i', queries, axes), ...boxOfWholeSide('j', axes)]));
-  const condition = conditionOf(term);
+  const condition = all([...(term.implied ?? []), ...term.atoms]);
   // Conditions on the query's side alone decide whether there are any keys at all.
   const guard = all(term.atoms.filter((a) => !mentions(a, 'j')).map((a) => cover.truth(a).any));
   if (isConst(guard, 0)) return [];
@@ -161,7 +163,10 @@ const rankOf = (rank: Expr, p: Expr): Expr => substitute(rank, new Map([['p', p]
 
 /** True if the expression reads a summary that only the host keeps. */
 export function needsHost(e: Expr): boolean {
-  return some(e, (n) => n.op === 'table_min' || n.op === 'table_max' || n.op === 'edges_any');
+  return some(
+    e,
+    (n) => n.op === 'table_min' || n.op === 'table_max' || n.op === 'edges_any' || n.op === 'edges_all',
+  );
 }
 
 const someKey = (e: Expr): boolean => some(e, (n) => n.op === 'var' && n.name.startsWith('j.'));

@@ -1,8 +1,10 @@
 import { evaluatePairs, evaluator } from './evaluate.js';
 import type { Pattern } from './edges.js';
+import { countNeighbours } from './gather-plan.js';
+import { inputOf, partOf } from './graph-boxes.js';
 import type { BoundGraph, BoundInputs } from './inputs.js';
 import { planTiles, rowFinder } from './plan.js';
-import { TILE, type GatherPass, type Pass, type Schedule, type TilePass } from './schedule.js';
+import { TILE, type GatherPass, type Pass, type Schedule, type Seed, type TilePass } from './schedule.js';
 import { baseOf, setShape, setSide, type BoundShape } from './shape.js';
 import { compileTape } from './tape.js';
 
@@ -177,7 +179,7 @@ export function neighbourFinder(
       setShape(tape, shape, batch, head);
       setSide(tape, 'i', i, shape.grid);
       tape.run(inputs);
-      const graph = inputs.get(source.input) as BoundGraph;
+      const graph = inputOf(inputs, source.input) as BoundGraph;
       const row = tape.result(2);
       if (!(row >= 0 && row < graph.rows)) return [];
       const at = (tape.result(0) * graph.heads + tape.result(1)) * (graph.rows + 1) + row;
@@ -218,16 +220,23 @@ const COST = {
   waiting: 256,
 } as const;
 
+/** Are keys found in the dense boxes of a graph? Few query tiles may have all of them. */
+function visitsBoxes(pass: Pass): boolean {
+  const ofBoxes = (s: Seed): boolean => s.kind === 'edges' && partOf(s.input).part === 'boxes';
+  return pass.kind === 'tiles' && pass.segments.some((s) => s.seeds.some(ofBoxes));
+}
+
 /** Relative cost of a schedule, from a few query tiles: for choosing among schedules. */
 export function costOf(schedule: Schedule, shape: BoundShape, inputs: BoundInputs): number {
   let cost = 0;
   schedule.passes.forEach((pass, n) => {
     // The tiles are the same however they are found, and subdivision finds large full boxes in one step.
     const found: Pass = pass.kind === 'tiles' ? { ...pass, plan: 'host' } : pass;
-    const counts = countPass(found, shape, inputs, { most: 10, pairs: false });
+    const counts = countPass(found, shape, inputs, { most: visitsBoxes(pass) ? 64 : 10, pairs: false });
     cost += COST.launch;
-    if (pass.kind === 'gather') cost += counts.issued * COST.gathered;
-    else {
+    if (pass.kind === 'gather') {
+      cost += (countNeighbours(pass, shape, inputs) ?? counts.issued) * COST.gathered;
+    } else {
       const tiles = counts.full + counts.partial * COST.partial;
       // A query tile with many more keys than the others keeps the device waiting; passes of few tiles are divided.
       const waits = counts.total > COST.divided ? counts.longest * COST.waiting : 0;

@@ -1,7 +1,9 @@
 import { argsOf, type Expr } from './expr.js';
 import { floorMod, ones32, popcount32 } from './build.js';
+import { inputOf } from './graph-boxes.js';
 import {
   anyEdge,
+  everyEdge,
   findEdge,
   lineExtreme,
   NO_INPUTS,
@@ -70,6 +72,7 @@ const CODES = {
   edge: 38,
   edges_any: 39,
   weight: 40,
+  edges_all: 41,
 } as const;
 
 /** Instruction: code, destination, three argument registers (or: first argument in `lists`, count, input), rounding. */
@@ -193,8 +196,9 @@ export function compileTape(roots: readonly Expr[], options: { readonly precisio
       if (op === CODES.table) return readTable(source, args);
       return tableExtreme(source, args, op === CODES.table_min ? 1 : -1);
     }
-    if (op === CODES.edges_any) {
-      return anyEdge(source, args[0], args[1], args[2], args[3], args[4], args[5]) ? 1 : 0;
+    if (op === CODES.edges_any || op === CODES.edges_all) {
+      const look = op === CODES.edges_any ? anyEdge : everyEdge;
+      return look(source, args[0], args[1], args[2], args[3], args[4], args[5]) ? 1 : 0;
     }
     const found = findEdge(source, args[0], args[1], args[2], args[3]);
     if (op === CODES.edge) return found >= 0 ? 1 : 0;
@@ -315,7 +319,7 @@ export function compileTape(roots: readonly Expr[], options: { readonly precisio
   const run = (inputs: BoundInputs = NO_INPUTS): void => {
     if (inputs !== bound) {
       bound = inputs;
-      sources = inputNames.map((name) => inputs.get(name));
+      sources = inputNames.map((name) => inputOf(inputs, name));
       ranges.fill(NaN);
     }
     if (++runs === RUNS_BEFORE_COMPILING) execute = compileToFunction(code, results, r, many) ?? interpret;

@@ -155,13 +155,16 @@ function print(e: Expr, options: ExpressionOptions, memo: Map<Expr, Printed>): P
     }
     case 'edge':
     case 'weight':
-    case 'edges_any': {
+    case 'edges_any':
+    case 'edges_all': {
       const [batch, head, ...at] = e.args;
       const own = batch.op === 'const' && head.op === 'const' ? '' : `{${part(batch)}, ${part(head)}}`;
       const index = at.map((a) => part(a));
       const text = `${e.name}${own}${e.op === 'weight' ? '.weight' : ''}`;
       return atom(
-        e.op === 'edges_any' ? `any(${text}[${pairs(index).join(', ')}])` : `${text}[${index.join(', ')}]`,
+        e.op === 'edges_any' || e.op === 'edges_all'
+          ? `${e.op === 'edges_any' ? 'any' : 'all'}(${text}[${pairs(index).join(', ')}])`
+          : `${text}[${index.join(', ')}]`,
       );
     }
     case 'abs':

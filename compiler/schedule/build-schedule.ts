@@ -1,28 +1,9 @@
-import {
-  add,
-  all,
-  and,
-  eq,
-  int,
-  isConst,
-  le,
-  lt,
-  make,
-  mul,
-  not,
-  ONE,
-  select,
-  sub,
-  TRUE,
-  variable,
-  ZERO,
-} from '../ir/build.js';
+import { all, and, eq, int, isConst, le, lt, mul, not, TRUE, variable } from '../ir/build.js';
 import { same, type Expr } from '../ir/expr.js';
 import { makeSegment, conditionOf, type Term } from '../ir/segment.js';
 import {
   MOST_BOX_ROWS,
   type GatherPass,
-  type Neighbours,
   type Pass,
   type QuerySpace,
   type Schedule,
@@ -30,7 +11,9 @@ import {
   type Space,
   type TilePass,
 } from '../ir/schedule.js';
+import { areApart } from './divide-graphs.js';
 import { kernelRanges } from './kernel-range.js';
+import { neighboursOf, type Found } from './neighbours.js';
 import {
   keySpace,
   onGrid,
@@ -68,11 +51,11 @@ export function buildSchedule(
 ): Schedule {
   const atHand = windows ? AT_HAND : [];
   const refined = refinement(terms);
-  const gathered = strategy === 'own' || onGrid(strategy);
-  const gathers: { shaped: Shaped; neighbours: Neighbours; consumed: readonly Expr[] }[] = [];
+  const gathered = strategy === 'own' || strategy === 'divided' || onGrid(strategy);
+  const gathers: ({ readonly shaped: Shaped } & Found)[] = [];
   const drafts: PassDraft[] = [];
   for (const s of terms) {
-    const found = gathered ? neighboursOf(s.term) : undefined;
+    const found = gathered && !s.dense ? neighboursOf(s.term) : undefined;
     if (found) {
       gathers.push({ shaped: s, ...found });
       continue;
@@ -101,7 +84,7 @@ export function buildSchedule(
     const earlier = claim(shaped.group, [own]);
     const keep = all([
       ...shaped.term.atoms.filter((a) => !consumed.includes(a)),
-      ...earlier.map((e) => not(e)),
+      ...earlier.filter((e) => !areApart(e, own)).map(not),
       ...atHand,
     ]);
     return {
@@ -175,50 +158,4 @@ export function sameSpace(a: Space, b: Space): boolean {
     same(a.classes, b.classes) &&
     same(a.residue, b.residue)
   );
-}
-
-const isVariable = (e: Expr, name: string): boolean => e.op === 'var' && e.name === name;
-
-/**
- * Keys that are cheaper enumerated than tiled: the columns of an explicit graph on tokens, and the positions that
- * differ from i in at most one bit.
- */
-function neighboursOf(
-  term: Term,
-): { readonly neighbours: Neighbours; readonly consumed: readonly Expr[] } | undefined {
-  for (const atom of term.atoms) {
-    if (atom.op === 'edge') {
-      const [batch, head, row, column] = atom.args;
-      const sided = [batch, head, row].some((e) => mentionsKey(e));
-      if (!sided && isVariable(column, 'j')) {
-        return { neighbours: { kind: 'graph', input: atom.name, batch, head, row }, consumed: [atom] };
-      }
-    }
-    const flips = bitFlips(atom);
-    if (flips) return { neighbours: flips, consumed: [atom] };
-  }
-  return undefined;
-}
-
-function mentionsKey(e: Expr): boolean {
-  if (e.op === 'var') return e.name === 'j' || e.name.startsWith('j.');
-  return 'args' in e && e.args.some(mentionsKey);
-}
-
-/** popcount(i xor j) ≤ 1, < 2 or = 1. */
-function bitFlips(atom: Expr): Neighbours | undefined {
-  if (atom.op !== 'le' && atom.op !== 'lt' && atom.op !== 'eq') return undefined;
-  const [a, b] = atom.args;
-  if (a.op !== 'popcount' || a.args[0].op !== 'bitxor' || !isConst(b)) return undefined;
-  const [x, y] = a.args[0].args;
-  const pair = (isVariable(x, 'i') && isVariable(y, 'j')) || (isVariable(x, 'j') && isVariable(y, 'i'));
-  const most = atom.op === 'lt' ? b.value - 1 : b.value;
-  if (!pair || most !== 1) return undefined;
-  // Every bit of the longest position, and for ≤ no bit at all.
-  const bits = make('popcount', 'int', [make('ones', 'int', [variable('keys')])]);
-  const self = atom.op === 'eq' ? 0 : 1;
-  const member = variable('member');
-  const flipped = make('bitxor', 'int', [variable('i'), make('shl', 'int', [ONE, sub(member, int(self))])]);
-  const position = self ? select(eq(member, ZERO), variable('i'), flipped) : flipped;
-  return { kind: 'family', count: add(bits, int(self)), position };
 }

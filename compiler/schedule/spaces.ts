@@ -32,6 +32,8 @@ export interface Shaped {
   readonly usesGrid: boolean;
   /** Set where its rows are few and long. */
   readonly long: LongRows | undefined;
+  /** The dense boxes of an explicit graph, which are not gathered. */
+  readonly dense: boolean;
 }
 
 export function shapeTerm(term: Term, group: number, axes: number): Shaped {
@@ -40,6 +42,7 @@ export function shapeTerm(term: Term, group: number, axes: number): Shaped {
     group,
     pair: pairLattice(term),
     long: longRows(term, axes),
+    dense: false,
     query: sideForm(term, 'i', axes),
     key: sideForm(term, 'j', axes),
     usesGrid: term.atoms.some((a) => some(a, (n) => n.op === 'var' && /^[ij]\.\d+$/.test(n.name))),
@@ -63,6 +66,8 @@ export type Strategy =
   | 'rows'
   /** Each term in the space that suits it; constant residue classes on their common refinement. */
   | 'own'
+  /** Like `own`, with the dense boxes of explicit graphs as tiles and the rest of their edges gathered. */
+  | 'divided'
   /** Every term on the common refinement of all residue classes. */
   | 'refined'
   /** Boxes of the token grid, and keys by those of its tiles that they reach. */
@@ -112,7 +117,8 @@ export function querySpace(
       return { space: gridSpace(axes), consumed: [] };
     case 'refined':
       return refined && !isConst(refined, 1) ? { space: latticeOfQueries(refined), consumed: [] } : rows;
-    case 'own': {
+    case 'own':
+    case 'divided': {
       const modulus = wantedModulus(s);
       if (modulus) {
         if (isConst(modulus, 1)) return rows;

@@ -102,7 +102,10 @@ test('graphs: rows of distinct columns in rising order, degrees as asked for', (
   const recipes = [
     { kind: 'uniform-graph', degree: 16, seed: 3 },
     { kind: 'power-law-graph', exponent: 2.2, mean: 16, most: 1000, seed: 5 },
+    { kind: 'community-graph', size: 24, share: 0.5, loose: 4, seed: 9 },
   ] as const;
+  // The most columns of a row.
+  const limits = { 'uniform-graph': [16, 16], 'power-law-graph': [301, 1000], 'community-graph': [20, 28] };
   for (const recipe of recipes) {
     const tables = makeTables('x', recipe, rows);
     const rowPtr = tables['x.row_ptr'].data as Int32Array;
@@ -122,7 +125,8 @@ test('graphs: rows of distinct columns in rising order, degrees as asked for', (
     const mean = columns.length / rows;
     t.true(Math.abs(mean - 16) < 1.5, `${recipe.kind} ${mean}`);
     const most = Math.max(...degrees);
-    t.true(recipe.kind === 'uniform-graph' ? most === 16 : most > 300 && most <= 1000, `${most}`);
+    const [least, limit] = limits[recipe.kind];
+    t.true(least <= most && most <= limit, `${recipe.kind} ${most}`);
   }
 });
 
@@ -168,9 +172,9 @@ test('options', (t) => {
     small: false,
   });
   t.deepEqual(ids('longnet,window'), ['window', 'longnet']);
-  t.deepEqual(ids('graph'), ['graph-uniform', 'graph-power-law']);
+  t.deepEqual(ids('graph'), ['graph-uniform', 'graph-power-law', 'graph-communities']);
   t.deepEqual(ids('sparse,-longnet').includes('longnet'), false);
-  t.is(ids('-growth').length, 20);
+  t.is(ids('-growth').length, 21);
   for (const wrong of ['--rows nope', '--without cuda', '--patience x', '--blocks 8', '--unknown']) {
     t.throws(() => read(wrong), undefined, wrong);
   }

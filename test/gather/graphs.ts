@@ -3,7 +3,7 @@
 import type { HostTensors } from '../../runtime/index.js';
 import { generator } from '../runtime/data.js';
 
-export type GraphKind = 'uniform' | 'power law' | 'one long row' | 'all long' | 'none';
+export type GraphKind = 'uniform' | 'power law' | 'one long row' | 'all long' | 'none' | 'communities';
 
 export interface Csr {
   readonly rowPtr: Int32Array;
@@ -24,7 +24,19 @@ function degreeOf(kind: GraphKind, row: number, keys: number, random: () => numb
       return Math.max(40, keys - row);
     case 'none':
       return 0;
+    case 'communities':
+      return 2;
   }
+}
+
+/** Nodes of a community: their borders are no borders of tiles. */
+const COMMUNITY = 97;
+
+/** Of the community of a row all nodes, in every other community nearly all: dense boxes, some of them full. */
+function communityOf(row: number, keys: number, random: () => number): readonly number[] {
+  const first = row - (row % COMMUNITY);
+  const nodes = Array.from({ length: COMMUNITY }, (_, n) => first + n).filter((n) => n < keys);
+  return first % 2 === 0 ? nodes : nodes.filter(() => random() < 0.8);
 }
 
 /** Rows of distinct columns in rising order. */
@@ -38,6 +50,7 @@ export function makeGraph(kind: GraphKind, rows: number, keys: number, seed: num
     // Every column of a full row; else drawn.
     for (let n = 0; wanted === keys && n < keys; n++) columns.add(n);
     while (columns.size < wanted) columns.add(Math.floor(random() * keys));
+    if (kind === 'communities') for (const n of communityOf(row, keys, random)) columns.add(n);
     colIdx.push(...[...columns].sort((a, b) => a - b));
     rowPtr.push(colIdx.length);
   }

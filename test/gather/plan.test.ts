@@ -2,6 +2,7 @@
 
 import test from 'ava';
 import { compile } from '../../compiler/compile.js';
+import { divideGraph } from '../../compiler/ir/graph-boxes.js';
 import { planGather, type GatherPlan } from '../../compiler/ir/gather-plan.js';
 import type { GatherPass } from '../../compiler/ir/schedule.js';
 import type { BoundShape } from '../../compiler/ir/shape.js';
@@ -15,8 +16,18 @@ const passOf = (text: string): GatherPass => {
   return pass;
 };
 
+/** What the schedule that divides graphs gathers. */
+const restOf = (text: string): GatherPass => {
+  const { program } = compile(text, { dim: 16 });
+  const pass = program?.schedules.find((s) => s.name === 'divided')?.passes.find((p) => p.kind === 'gather');
+  if (pass?.kind !== 'gather') throw new Error('no gather of a divided graph');
+  return pass;
+};
+
 const SHARED = passOf('pattern one() {\n  input bonds: edges\n  i -> j when bonds[i, j]\n}');
 const BY_HEAD = passOf('pattern heads() {\n  input bonds: edges[heads]\n  i -> j when bonds[i, j]\n}');
+const REST = restOf('pattern one() {\n  input bonds: edges\n  i -> j when bonds[i, j]\n}');
+const REST_BY_HEAD = restOf('pattern heads() {\n  input bonds: edges[heads]\n  i -> j when bonds[i, j]\n}');
 const HALVES = passOf('pattern halves() {\n  input bonds: edges\n  i -> j when bonds[i div 2, j]\n}');
 
 const shapeOf = (queries: readonly number[], keys: readonly number[], heads: number): BoundShape => ({
@@ -35,6 +46,9 @@ const bound = (graph: Csr, rows: number, cols: number, heads = 1): BoundInputs =
   new Map([
     ['bonds', { kind: 'graph', rows, cols, batches: 1, heads, ...graph, weight: undefined } as BoundGraph],
   ]);
+
+const restGraph = (graph: Csr, rows: number): Csr =>
+  divideGraph(bound(graph, rows, rows).get('bonds') as BoundGraph).rest;
 
 /** How often each neighbour (by number in its row's list) is computed, by row number. */
 function visits(plan: GatherPlan, queries: number, degree: (row: number) => number): number[][] {
@@ -64,6 +78,8 @@ interface Row {
   readonly heads: number;
   /** Graph row of a row number. */
   readonly rowOf?: (i: number) => number;
+  /** Only what dense boxes leave is gathered. */
+  readonly divided?: boolean;
 }
 
 const ROWS: readonly Row[] = [
@@ -109,9 +125,28 @@ const ROWS: readonly Row[] = [
     heads: 1,
     rowOf: (i) => i >> 1,
   },
+  {
+    title: 'what dense boxes leave',
+    pass: REST,
+    kinds: ['communities'],
+    queries: [300, 290],
+    keys: [300, 300],
+    heads: 2,
+    divided: true,
+  },
+  {
+    title: 'what dense boxes leave, a graph a head',
+    pass: REST_BY_HEAD,
+    kinds: ['communities', 'one long row', 'all long'],
+    queries: [200],
+    keys: [200],
+    heads: 3,
+    divided: true,
+  },
 ];
 
-for (const { title, pass, kinds, queries, keys, heads, rowOf = (i: number): number => i } of ROWS) {
+for (const row of ROWS) {
+  const { title, pass, kinds, queries, keys, heads, rowOf = (i: number): number => i } = row;
   test(`every neighbour once: ${title}`, (t) => {
     const [most, cols] = [Math.max(...queries), Math.max(...keys)];
     const graphs = kinds.map((kind, n) => makeGraph(kind, cols, cols, n + 1));
@@ -120,12 +155,13 @@ for (const { title, pass, kinds, queries, keys, heads, rowOf = (i: number): numb
       shapeOf(queries, keys, heads),
       bound(joinGraphs(graphs), cols, cols, kinds.length),
     );
+    const gathered = row.divided === true ? graphs.map((g) => restGraph(g, cols)) : graphs;
     const degree = (row: number): number => {
       const line = Math.floor(row / most);
       const batch = Math.floor(line / heads);
       const q = row % most;
       if (q >= queries[batch]) return 0;
-      const graph = graphs[kinds.length > 1 ? line % heads : 0];
+      const graph = gathered[kinds.length > 1 ? line % heads : 0];
       const at = rowOf(q + keys[batch] - queries[batch]);
       return graph.rowPtr[at + 1] - graph.rowPtr[at];
     };
@@ -191,4 +227,27 @@ test('a million rows are planned in linear time', (t) => {
   t.log(`${times.map((x) => x.toFixed(1)).join(', ')} ms`);
   // Far above what it takes, on any machine: only growth with the square would fail.
   t.true(Math.min(...times) < 500);
+});
+
+test('graphs of four million edges are divided in linear time', (t) => {
+  const rows = 2 ** 18;
+  const degree = 16;
+  const rowPtr = Int32Array.from({ length: rows + 1 }, (_, n) => n * degree);
+  // Every second block of 64 rows is linked to 64 columns, the others to columns far apart.
+  const dense = (row: number): boolean => row % 128 < 64;
+  const column = (row: number, n: number): number =>
+    dense(row) ? (row & ~63) + 4 * n + (row % 4) : (row % 64) + 16384 * n;
+  const colIdx = Int32Array.from({ length: rows * degree }, (_, at) =>
+    column(Math.floor(at / degree), at % degree),
+  );
+  const graph = bound({ rowPtr, colIdx }, rows, rows).get('bonds') as BoundGraph;
+  const start = performance.now();
+  const { tiled, rest, boxes } = divideGraph(graph);
+  const time = performance.now() - start;
+  t.log(`${time.toFixed(0)} ms`);
+  t.is(boxes.colIdx.length, rows / 128);
+  t.is(tiled.colIdx.length, (rows * degree) / 2);
+  t.is(rest.colIdx.length, (rows * degree) / 2);
+  // Far above what it takes, on any machine: only growth with the square would fail.
+  t.true(time < 5000);
 });

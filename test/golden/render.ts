@@ -145,14 +145,21 @@ function statisticsTable(c: GoldenCase, statistics: readonly Statistics[]): stri
   );
 }
 
-/** Portable kernels, and every gather: tiles of other families only multiply otherwise, at many times the text. */
+/**
+ * Portable kernels, and every gather: tiles of other families only multiply otherwise, at many times the text. A kernel
+ * that several variants share comes once.
+ */
 function shaders(program: Program): string {
+  const printed = new Set<string>();
   const kernels = program.variants.flatMap((v) =>
     v.kernels.flatMap((k) => {
       if (v.family !== 'portable' && !k.role.startsWith('gather')) return [];
+      const text = shaderText(program, k, { input: 'f32', output: 'f32' }).trimEnd();
+      if (printed.has(text)) return [];
+      printed.add(text);
       const { name } = program.schedules[v.schedule];
       const pass = k.pass === undefined ? '' : `, pass ${k.pass + 1}`;
-      return `// ==== ${k.name}: ${k.role}, ${v.family}, schedule ${name}${pass} ====\n\n${shaderText(program, k, { input: 'f32', output: 'f32' }).trimEnd()}\n`;
+      return `// ==== ${k.name}: ${k.role}, ${v.family}, schedule ${name}${pass} ====\n\n${text}\n`;
     }),
   );
   return kernels.join('\n');

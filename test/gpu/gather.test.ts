@@ -1,8 +1,9 @@
 // Gathers in every family that the device can run, against the oracle: rows of every length, parts of long rows and their
-// merging, passes that merge, sinks, storage types, what is not finite.
+// merging, passes that merge, sinks, storage types, what is not finite. Graphs with dense boxes: those as tiles.
 
 import test from 'ava';
 import { compile } from '../../compiler/compile.js';
+import { divideGraph } from '../../compiler/ir/graph-boxes.js';
 import { STORAGE_TYPES, type Family, type Program, type StorageType } from '../../compiler/ir/program.js';
 import { run, type HostTensors } from '../../runtime/index.js';
 import { openDevice, type OpenedDevice } from '../../runtime/node/index.js';
@@ -26,6 +27,8 @@ const MIXED =
   'pattern mixed() {\n  input bonds: edges\n  overlaps add\n  near: i -> j when abs(i - j) <= 3\n  far: i -> j when bonds[i, j]\n}';
 const SINK =
   'pattern drained() {\n  input bonds: edges\n  input sinks: float[heads]\n  i -> j when bonds[i, j]\n  mix = softmax(sink: sinks[head])\n}';
+const WEIGHTED =
+  'pattern weighted() {\n  input bonds: edges\n  i -> j when bonds[i, j] and j <= i\n  score = dot(q, k) * scale + bonds.weight[i, j]\n}';
 const BUTTERFLY = 'pattern butterfly() {\n  i -> j when popcount(bitxor(i, j)) <= 1\n}';
 
 interface Row {
@@ -37,6 +40,8 @@ interface Row {
   readonly lengths?: HostTensors['lengths'];
   readonly inputs?: HostTensors['inputs'];
   readonly type?: StorageType;
+  /** Run the schedule that divides graphs, instead of the one that gathers every edge. */
+  readonly divided?: boolean;
 }
 
 const long = { heads: 1, queries: 130, dim: 64 };
@@ -93,6 +98,33 @@ const ROWS: readonly Row[] = [
   },
   { title: 'butterfly', text: BUTTERFLY, size: { batch: 2, heads: 2, queries: 150 } },
   { title: 'butterfly, few queries', text: BUTTERFLY, size: { heads: 2, queries: 5, keys: 77 } },
+  ...[
+    { title: 'communities', text: ONE, size: { ...long, heads: 2, keyHeads: 1 } },
+    { title: 'communities, no dense box', text: ONE, size: { queries: 100 }, kinds: ['power law'] as const },
+    { title: 'communities, fewer queries', text: ONE, size: { heads: 2, queries: 150, keys: 200 } },
+    {
+      title: 'communities of two heads',
+      text: BY_HEAD,
+      size: { batch: 2, heads: 3, queries: 140, dim: 24 },
+      kinds: ['communities', 'power law', 'all long'] as const,
+    },
+    {
+      title: 'communities, batches of two lengths',
+      text: ONE,
+      size: { batch: 2, heads: 2, queries: 180 },
+      lengths: { queries: [180, 90], keys: [180, 180] },
+    },
+    { title: 'communities, weights and condition', text: WEIGHTED, size: { heads: 2, queries: 200 } },
+    { title: 'communities, score and condition', text: SCORED, size: { heads: 2, queries: 200 } },
+    { title: 'communities, with near ones', text: MIXED, size: { heads: 2, queries: 200 } },
+    {
+      title: 'communities, sink',
+      text: SINK,
+      size: { heads: 2, queries: 130 },
+      inputs: { sinks: Float32Array.of(0.5, -1) },
+    },
+    { title: 'communities, f16', text: ONE, size: { heads: 2, queries: 130 }, type: 'f16' as const },
+  ].map((row): Row => ({ kinds: ['communities'], ...row, divided: true })),
   ...[16, 40, 184, 256].map((dim): Row => ({
     title: `head size ${dim}, of values ${272 - dim}`,
     text: ONE,
@@ -116,23 +148,34 @@ function programOf(text: string, dim: number, valueDim: number): Program {
   return program;
 }
 
-/** The first schedule with a gather. */
-const gatherOf = (program: Program): number =>
-  program.schedules.findIndex((s) => s.passes.some((p) => p.kind === 'gather'));
+/** The schedule that gathers every edge, or the one that divides graphs. */
+const gatherOf = (program: Program, divided = false): number =>
+  program.schedules.findIndex(
+    (s) => s.passes.some((p) => p.kind === 'gather') && (s.name === 'divided') === divided,
+  );
 
 /** The last rows of the graph are those of the queries. */
 function graphOf({ size: { queries, keys = queries }, kinds }: Row): Csr | undefined {
   return kinds && joinGraphs(kinds.map((kind, n) => makeGraph(kind, keys, keys, n + 1)));
 }
 
+/** What is gathered of graphs of so many nodes that are divided. */
+function restOf(graph: Csr, keys: number): Csr {
+  const graphs = graph.rowPtr.length / (keys + 1);
+  const sizes = { rows: keys, cols: keys, batches: 1, heads: graphs };
+  return divideGraph({ kind: 'graph', ...sizes, ...graph, weight: undefined }).rest;
+}
+
 function tensorsOf(row: Row, graph: Csr | undefined): HostTensors {
   const { size, type = 'f32' } = row;
   const all = qkv(size, 3);
   const bonds = graph && (row.list === true ? asList('bonds', graph) : graphInputs('bonds', graph));
+  const weights = Float32Array.from(graph?.colIdx ?? [], (_, n) => ((n % 9) - 4) / 4);
+  const weighted: HostTensors['inputs'] = row.text === WEIGHTED ? { 'bonds.weight': weights } : {};
   const stored = (t: Qkv['q']): FloatTensor => fromNumbers(type, t.shape, t.data) as FloatTensor;
   return {
     ...{ q: stored(all.q), k: stored(all.k), v: stored(all.v) },
-    inputs: { ...bonds, ...row.inputs },
+    inputs: { ...bonds, ...weighted, ...row.inputs },
     ...(row.lengths ? { lengths: row.lengths } : {}),
   };
 }
@@ -141,10 +184,11 @@ for (const row of ROWS) {
   test.serial(`gather: ${row.title}`, async (t) => {
     const { dim = 16, valueDim = dim } = row.size;
     const program = programOf(row.text, dim, valueDim);
-    const schedule = gatherOf(program);
+    const schedule = gatherOf(program, row.divided);
     const graph = graphOf(row);
     const { queries, keys = queries } = row.size;
-    const degrees = graph ? Array.from(graph.rowPtr.subarray(1), (x, n) => x - graph.rowPtr[n]) : [];
+    const gathered = graph && row.divided === true ? restOf(graph, keys) : graph;
+    const degrees = gathered ? Array.from(gathered.rowPtr.subarray(1), (x, n) => x - gathered.rowPtr[n]) : [];
     const longest = Math.max(0, ...degrees.filter((_, n) => n % (keys + 1) >= keys - queries));
     const tensors = tensorsOf(row, graph);
     const expected = reference(program.pattern, tensors);
@@ -160,6 +204,7 @@ for (const row of ROWS) {
         out: output,
       });
       t.is(stats.family, family);
+      t.is(stats.schedule, row.divided === true ? 'divided' : program.schedules[schedule].name);
       // All of these have few edges: rows of more than 32 are divided.
       t.is(
         stats.kernels.some((k) => k.includes('gather_merge')),
@@ -171,6 +216,30 @@ for (const row of ROWS) {
     }
   });
 }
+
+test.serial('graphs with enough dense boxes are divided, all others gathered', async (t) => {
+  const size = { heads: 4, queries: 600, dim: 16 };
+  const program = programOf(ONE, size.dim, size.dim);
+  t.deepEqual(
+    program.schedules.map((s) => s.name),
+    ['own', 'divided'],
+  );
+  for (const [kind, schedule] of [
+    ['communities', 'divided'],
+    ['uniform', 'own'],
+    ['power law', 'own'],
+    ['none', 'own'],
+  ] as const) {
+    const tensors = { ...qkv(size, 3), inputs: graphInputs('bonds', makeGraph(kind, 600, 600, 1)) };
+    const { out, lse, stats } = await run(opened.device, program, tensors);
+    t.is(stats.schedule, schedule, kind);
+    const c = compare({ out: out.data, lse: lse.data }, reference(program.pattern, tensors), {
+      input: 'f32',
+      output: 'f32',
+    });
+    t.true(c.pass, `${kind}: ${JSON.stringify(c)}`);
+  }
+});
 
 test.serial('NaN and infinity reach the rows with an edge to them, and no others', async (t) => {
   const queries = 120;

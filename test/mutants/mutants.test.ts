@@ -137,6 +137,10 @@ const MUTANTS: readonly Mutant[] = [
   // recognition of lattices
   { file: 'compiler/schedule/recognise.js', from: 'add(a, int(strict))', to: 'add(a, int(1))' },
   { file: 'compiler/schedule/recognise.js', from: 'cj === 1 ? others : sub(ZERO, others)', to: 'others' },
+  // graphs divided by dense boxes
+  { file: 'compiler/ir/graph-boxes.js', from: 'found.push(b)', to: 'found.push(b + 1)' },
+  { file: 'compiler/ir/graph-boxes.js', from: 'part.colIdx[part.used++]', to: 'part.colIdx[part.used]' },
+  { file: 'compiler/schedule/divide-graphs.js', from: 'part !== other.part', to: 'true' },
   // passes
   { file: 'compiler/passes/remove-covered.js', from: 'y.every(', to: 'y.some(' },
   { file: 'compiler/passes/flatten-overlaps.js', from: "edges.overlaps === 'merge' ||", to: '' },

@@ -224,9 +224,15 @@ export function randomInputs(p: RandomPattern): BoundInputs {
     sizes: [length],
     data: Uint8Array.from({ length }, () => (next(8) === 0 ? 1 : 0)),
   };
-  const rows = Array.from({ length }, () =>
-    [...new Set(Array.from({ length: next(5) }, () => next(length)))].sort((a, b) => a - b),
-  );
+  // Of two graphs in three the nodes of a community, wherever it begins, are linked to (nearly) all of another.
+  const [from, to, size] = [next(length), next(length), next(3) * 40];
+  const isIn = (n: number, first: number): boolean => n >= first && n < first + size;
+  const rows = Array.from({ length }, (_, a) => {
+    const own = Array.from({ length: next(5) }, () => next(length));
+    const full = next(4) > 0 ? 8 : 7;
+    for (let b = 0; isIn(a, from) && b < length; b++) if (isIn(b, to) && next(8) < full) own.push(b);
+    return [...new Set(own)].sort((x, y) => x - y);
+  });
   const rowPtr = new Int32Array(length + 1);
   rows.forEach((r, a) => {
     rowPtr[a + 1] = rowPtr[a] + r.length;

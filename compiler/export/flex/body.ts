@@ -33,6 +33,7 @@ export function printValues(roots: readonly Expr[], rounding: Rounding, scope: S
       case 'table_min':
       case 'table_max':
       case 'edges_any':
+      case 'edges_all':
         return printRead(e, args, scope);
       case 'const':
       case 'var':

@@ -22,6 +22,7 @@ export function printRead(e: InputRead, x: readonly Text[], scope: Scope): Text 
     case 'table_min':
     case 'table_max':
     case 'edges_any':
+    case 'edges_all':
       throw new Error(`${e.op} exists on the host only`);
   }
 }
