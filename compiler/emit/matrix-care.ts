@@ -17,6 +17,12 @@ export const clearCare = ({ care }: MatrixLayout): string =>
         atomicStore(&flags[CARE], 0u);
       }`;
 
+/** A statement of a workgroup that does nothing: what its mark was in an earlier pass must not stay. */
+export const leaveNothing = (shader: Shader): string => wgsl`
+  if (thread == 0u) {
+    ${shader.bind('marks', 'read_write')}[number] = 0u;
+  }`;
+
 /** Statements that leave results which need care, once they are in the lanes. */
 export function careOrLeave(shader: Shader, layout: MatrixLayout): string {
   if (layout.care === 'always') return '';

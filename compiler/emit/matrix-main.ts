@@ -1,6 +1,6 @@
 import type { TilePass } from '../ir/schedule.js';
 import { boxSegments } from './boxes.js';
-import { clearCare, eachMarked } from './matrix-care.js';
+import { clearCare, eachMarked, leaveNothing } from './matrix-care.js';
 import {
   commitTile,
   factsOf,
@@ -50,6 +50,7 @@ export function emitMatrixMain(main: MatrixMain): string {
       : wgsl`
         // Classes and heads may have fewer tiles than the most.
         if (i32(at.tile) * ${rows} >= ${QUERY_SPACE.size}(at)) {
+          ${care === 'later' ? leaveNothing(shader) : ''}
           return;
         }`;
   const one = wgsl`

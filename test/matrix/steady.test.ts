@@ -95,6 +95,8 @@ const CASES: readonly Case[] = [
     windows: true,
     runs: [
       { queries: [180], keys: [180] },
+      // In the second sequence there are fewer tiles, in each pass others.
+      { queries: [180, 20], keys: [180, 20] },
       { queries: [180], keys: [180], decode: true },
       // Keys in several windows, and rows in bands.
       { queries: [180], keys: [180], bindingBytes: 4096 },
