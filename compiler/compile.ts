@@ -4,7 +4,7 @@ import { checkSource } from './check/index.js';
 import { emitVariants, PRELUDES } from './emit/index.js';
 import { largestLength } from './ir/binding-checks.js';
 import type { Pattern } from './ir/edges.js';
-import type { Program } from './ir/program.js';
+import { PROGRAM_VERSION, type Program } from './ir/program.js';
 import type { Schedule } from './ir/schedule.js';
 import { PASSES, runPasses, type EdgePass } from './passes/index.js';
 import { modelShape, schedulesOf } from './schedule/index.js';
@@ -90,7 +90,7 @@ export function programOf(
 ): Program {
   return {
     format: 'attnc-program',
-    version: 4,
+    version: PROGRAM_VERSION,
     name: pattern.name,
     doc: pattern.doc,
     dim,

@@ -1,4 +1,5 @@
 import {
+  PROGRAM_VERSION,
   STORAGE_TYPES,
   type Binding,
   type Kernel,
@@ -79,8 +80,8 @@ export function pipelineOf(prepared: Prepared, kernel: Kernel, types: StorageTyp
 
 /** The variants that the device can run; a typed error if there are none. Compiles nothing. */
 export function choose(device: GPUDevice, program: Program): Prepared {
-  if (program.format !== 'attnc-program' || program.version !== 4) {
-    throw new AttncError('usage', `this is not a program of version 4`, {
+  if (program.format !== 'attnc-program' || program.version !== PROGRAM_VERSION) {
+    throw new AttncError('usage', `this is not a program of version ${PROGRAM_VERSION}`, {
       help: 'compile the pattern again',
     });
   }

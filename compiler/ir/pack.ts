@@ -1,4 +1,4 @@
-import type { Program } from './program.js';
+import { PROGRAM_VERSION, type Program } from './program.js';
 
 /**
  * Programs as text. Expressions are DAGs; plain JSON would repeat what is shared, so every object that occurs more than
@@ -7,7 +7,7 @@ import type { Program } from './program.js';
 
 interface Packed {
   readonly format: 'attnc-program';
-  readonly version: 4;
+  readonly version: typeof PROGRAM_VERSION;
   readonly shared: readonly unknown[];
   readonly program: unknown;
 }
@@ -39,7 +39,12 @@ export function packProgram(program: Program): string {
     numbers.set(x, shared.push(written) - 1);
     return { $: numbers.get(x) };
   };
-  const packed: Packed = { format: 'attnc-program', version: 4, program: write(program), shared };
+  const packed: Packed = {
+    format: 'attnc-program',
+    version: PROGRAM_VERSION,
+    program: write(program),
+    shared,
+  };
   return JSON.stringify(packed);
 }
 
@@ -49,7 +54,7 @@ export function unpackProgram(text: string): Program {
   if (!isObject(packed) || Array.isArray(packed) || packed.format !== 'attnc-program') {
     throw new SyntaxError('this is not a compiled program of attnc');
   }
-  if (packed.version !== 4)
+  if (packed.version !== PROGRAM_VERSION)
     throw new SyntaxError(`version ${String(packed.version)} of programs is not known here`);
   if (!Array.isArray(packed.shared)) throw new SyntaxError('the compiled program is damaged');
   const texts: readonly unknown[] = packed.shared;

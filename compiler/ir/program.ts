@@ -161,6 +161,9 @@ export interface MatrixNeeds {
   readonly lockstep: boolean;
 }
 
+/** Of programs as data: what was compiled for another is not run. */
+export const PROGRAM_VERSION = 4;
+
 /**
  * A compiled pattern: plain data that runs without the compiler.
  * `JSON.parse(JSON.stringify(program))` is the same program (shared sub-expressions become repeated ones; use
@@ -168,7 +171,7 @@ export interface MatrixNeeds {
  */
 export interface Program {
   readonly format: 'attnc-program';
-  readonly version: 4;
+  readonly version: typeof PROGRAM_VERSION;
   readonly name: string;
   readonly doc: string | undefined;
   /** Head sizes of q and k, and of v. */

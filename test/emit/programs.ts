@@ -2,14 +2,14 @@
 
 import { emitVariants, PRELUDES } from '../../compiler/emit/index.js';
 import type { Pattern } from '../../compiler/ir/edges.js';
-import type { Program } from '../../compiler/ir/program.js';
+import { PROGRAM_VERSION, type Program } from '../../compiler/ir/program.js';
 import { candidateSchedules } from '../../compiler/schedule/index.js';
 
 export function programFor(pattern: Pattern, dim = 16, valueDim = dim): Program {
   const schedules = candidateSchedules(pattern);
   return {
     format: 'attnc-program',
-    version: 4,
+    version: PROGRAM_VERSION,
     name: pattern.name,
     doc: undefined,
     dim,

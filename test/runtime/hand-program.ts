@@ -16,7 +16,14 @@ import {
 } from '../../compiler/ir/build.js';
 import type { InputDeclaration, ParameterDeclaration, Pattern } from '../../compiler/ir/edges.js';
 import type { Expr } from '../../compiler/ir/expr.js';
-import type { Binding, Program, StorageType, UniformField, Variant } from '../../compiler/ir/program.js';
+import {
+  PROGRAM_VERSION,
+  type Binding,
+  type Program,
+  type StorageType,
+  type UniformField,
+  type Variant,
+} from '../../compiler/ir/program.js';
 import { PRELUDES } from '../../compiler/emit/index.js';
 import { makeSegment } from '../../compiler/ir/segment.js';
 import { rowsSpace } from '../../compiler/ir/space.js';
@@ -125,7 +132,7 @@ export function handProgram(options: HandOptions = {}): Program {
   };
   return {
     format: 'attnc-program',
-    version: 4,
+    version: PROGRAM_VERSION,
     name: pattern.name,
     doc: undefined,
     dim,
