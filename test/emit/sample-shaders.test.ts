@@ -3,16 +3,10 @@
 // nothing else, all pairs for some samples and one for the others; ATTNC_FULL=1 takes everything.
 
 import test from 'ava';
-import {
-  STORAGE_TYPES,
-  type StorageType,
-  type StorageTypes,
-  type Variant,
-} from '../../compiler/ir/program.js';
 import { FULL } from '../differential/settings.js';
 import { compileSample } from '../gpu/samples.js';
 import { SAMPLES } from '../shapes.js';
-import { shadersOf } from './shaders.js';
+import { shadersOf, typesInTurn } from './shaders.js';
 import { validator } from './validate.js';
 
 /** Of q and k, and of v. */
@@ -38,10 +32,7 @@ for (const [number, sample] of SAMPLES.entries()) {
       if (!FULL && (n + SIZES.length - (number % SIZES.length)) % SIZES.length > 1) continue;
       for (const { program } of compileSample(sample, 1, { dim, valueDim })) {
         const all = FULL || number % ALL_TYPES === 0;
-        const own = (turn: number): StorageType => STORAGE_TYPES[turn % STORAGE_TYPES.length];
-        const [ownInput, ownOutput] = [own(number), own(number + n)];
-        const wanted = ({ input, output }: StorageTypes, { inputs }: Variant): boolean =>
-          all || (output === ownOutput && (inputs.length === 1 || input === ownInput));
+        const wanted = all ? undefined : typesInTurn(number + n);
         for (const shader of shadersOf(program, wanted)) {
           if (found.has(shader.code)) continue;
           found.add(shader.code);

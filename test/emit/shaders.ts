@@ -1,6 +1,13 @@
 // What a device compiles of a program: every kernel for every pair of storage types that its variant takes.
 
-import type { Kernel, Program, StorageTypes, Variant } from '../../compiler/ir/program.js';
+import {
+  STORAGE_TYPES,
+  type Kernel,
+  type Program,
+  type StorageType,
+  type StorageTypes,
+  type Variant,
+} from '../../compiler/ir/program.js';
 import { shaderText } from '../../compiler/ir/shader-text.js';
 
 export interface ShaderOf {
@@ -13,6 +20,15 @@ export interface ShaderOf {
   /** What its variant asks of a device. */
   readonly limits: Readonly<Record<string, number>>;
 }
+
+/** Storage types make a part of the text that knows of nothing else: one pair of them will do, in turn. */
+export const typesInTurn =
+  (turn: number) =>
+  ({ input, output }: StorageTypes, { inputs }: Variant): boolean => {
+    const own = (n: number): StorageType => STORAGE_TYPES[n % STORAGE_TYPES.length];
+    const [ownInput, ownOutput] = [own(turn), own(turn + Math.floor(turn / STORAGE_TYPES.length))];
+    return output === ownOutput && (inputs.length === 1 || input === ownInput);
+  };
 
 /** Each text once. */
 export function shadersOf(
