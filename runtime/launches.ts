@@ -1,6 +1,7 @@
 import { isConst } from '../compiler/ir/build.js';
 import type { Family, Kernel, StorageTypes, Variant } from '../compiler/ir/program.js';
 import { planGather, type GatherPlan } from '../compiler/ir/gather-plan.js';
+import { partOf } from '../compiler/ir/graph-boxes.js';
 import { planPass } from '../compiler/ir/plan.js';
 import { costOf, countPass } from '../compiler/ir/statistics.js';
 import type { Pass, PassPlan, Schedule, Space, TilePass } from '../compiler/ir/schedule.js';
@@ -115,17 +116,12 @@ export function pickVariant(
   const { shape } = bound.binding;
   const variants = usableVariants(prepared, storage, options);
   const fits = fitsLengths(bound);
-  const hostInputsOf = (schedule: Schedule): boolean => {
-    // What reads a table on the device cannot be planned, nor counted.
-    const needed = schedule.passes.flatMap((p) => (p.kind === 'tiles' ? [...hostInputs(p)] : []));
-    return needed.every((name) => bound.inputs.host.has(name));
-  };
   const best = (schedule: number): Picked => {
     const own = variants.filter((v) => v.schedule === schedule);
     const fastest = own.filter((v) => v.family === own[0].family);
     const facts = () => {
       const s = program.schedules[schedule];
-      return hostInputsOf(s) ? tilingFacts(s, shape, bound.inputs.host) : undefined;
+      return hasHostInputs(s, bound) ? tilingFacts(s, shape, bound.inputs.host) : undefined;
     };
     return { variant: chooseTiling(fastest, facts), tuned: false };
   };
@@ -148,20 +144,50 @@ export function pickVariant(
     const { choices } = options.tuned;
     const key = tunedKey(program, device, storage, shape);
     const choice = Object.hasOwn(choices, key) ? choices[key] : undefined;
-    const there = variants.filter((v) => usable.includes(v.schedule));
+    // Whether to divide a graph is decided by its edges, of which a choice knows nothing.
+    const open = usable.some((s) => dividesGraphs(program.schedules[s]))
+      ? [cheapest(prepared, bound, variants, usable, options)]
+      : usable;
+    const there = choice ? variants.filter((v) => open.includes(v.schedule)) : [];
     const variant = choice && variantOf(program, there, choice);
     if (variant) return { variant, tuned: true };
   }
-  if (usable.length === 1) return best(usable[0]);
+  return best(cheapest(prepared, bound, variants, usable, options));
+}
+
+/** What reads a table on the device cannot be planned, nor counted. */
+function hasHostInputs(schedule: Schedule, bound: Bound): boolean {
+  const needed = schedule.passes.flatMap((p) => (p.kind === 'tiles' ? [...hostInputs(p)] : []));
+  return needed.every((name) => bound.inputs.host.has(name));
+}
+
+const dividesGraphs = ({ passes }: Schedule): boolean =>
+  passes.some(
+    (p) =>
+      p.kind === 'gather' && p.neighbours.kind === 'graph' && partOf(p.neighbours.input).part !== undefined,
+  );
+
+/** Of some schedules that can run, the number of the cheapest. */
+function cheapest(
+  { device, program }: Prepared,
+  bound: Bound,
+  variants: readonly Variant[],
+  usable: readonly number[],
+  { bindingBytes = Infinity }: ChooseOptions,
+): number {
+  if (usable.length === 1) return usable[0];
   // A graph and its parts may be more than a binding takes where the graph alone is not.
-  const most = Math.min(device.limits.maxStorageBufferBindingSize, options.bindingBytes ?? Infinity);
+  const { maxStorageBufferBindingSize, maxBufferSize } = device.limits;
+  const most = Math.min(maxStorageBufferBindingSize, maxBufferSize, bindingBytes);
   const tablesFit = (s: number): boolean =>
     bytesOfTables(bound.inputs, tablesRead(variants.filter((v) => v.schedule === s))) <= most;
   const costs = usable.map((s) => {
     const schedule = program.schedules[s];
-    return hostInputsOf(schedule) && tablesFit(s) ? costOf(schedule, shape, bound.inputs.host) : Infinity;
+    return hasHostInputs(schedule, bound) && tablesFit(s)
+      ? costOf(schedule, bound.binding.shape, bound.inputs.host)
+      : Infinity;
   });
-  return best(usable[costs.indexOf(Math.min(...costs))]);
+  return usable[costs.indexOf(Math.min(...costs))];
 }
 
 /** Every variant that could run, the fastest family first: what there is to measure. */
@@ -173,10 +199,15 @@ export function candidates(
 ): readonly Variant[] {
   const fits = fitsLengths(bound);
   const { schedules } = prepared.program;
-  return usableVariants(prepared, storage, options).filter(
+  const variants = usableVariants(prepared, storage, options).filter(
     ({ schedule }) =>
       (options.schedule ?? schedule) === schedule && fits(schedule) && !tooWide(schedules[schedule], bound),
   );
+  const usable = [...new Set(variants.map((v) => v.schedule))];
+  if (!usable.some((s) => dividesGraphs(schedules[s]))) return variants;
+  // A graph without dense boxes has nothing to gain from being divided.
+  const best = cheapest(prepared, bound, variants, usable, options);
+  return variants.filter((v) => v.schedule === best || !dividesGraphs(schedules[v.schedule]));
 }
 
 const fitsLengths =

@@ -1,8 +1,8 @@
-import { inputOf } from '../compiler/ir/graph-boxes.js';
+import { boxBits, divideGraph, inputOf, partOf } from '../compiler/ir/graph-boxes.js';
 import type { BoundGraph, BoundTable } from '../compiler/ir/inputs.js';
 import type { Variant } from '../compiler/ir/program.js';
 import type { GatherPlan } from '../compiler/ir/gather-plan.js';
-import type { PassPlan } from '../compiler/ir/schedule.js';
+import { TILE, type PassPlan } from '../compiler/ir/schedule.js';
 import { baseOf, type BoundShape } from '../compiler/ir/shape.js';
 import type { DeviceTable, InputBinding } from './bind-inputs.js';
 import { gatherWords } from './gathers.js';
@@ -11,8 +11,8 @@ import { gatherWords } from './gathers.js';
  * The contents of the bindings `tables` and `plan`: 32-bit words, with the numbers that kernels find them by.
  *
  * `tables`, by input name. Of a table: `offset`, and `size.N`, its length along axis N; ints and floats are their
- * bits, bools 0 or 1. Of a graph, or a part of one: `row_ptr`, `col_idx`, `weight` (offsets), `rows`, `cols`, `batches`,
- * `heads`.
+ * bits, bools 0 or 1. Of a graph, or the rest of one: `row_ptr`, `col_idx`, `weight` (offsets), `rows`, `cols`, `batches`,
+ * `heads`. Of its edges in dense boxes: the same of the graph of boxes, and `bits` (see `boxBits`).
  *
  * `plan`, once: `lengths`, the offset of four words (queries, keys, rows to compute, position of the first)
  * for each batch. For the pass of a kernel: `tiles`,
@@ -44,7 +44,9 @@ export function tableWords(inputs: InputBinding, names: ReadonlySet<string>): Ta
   };
   for (const name of names) {
     const input = inputOf(inputs.host, name);
-    if (input?.kind === 'table') putTable(name, input, parts, put);
+    const tiled = tiledGraph(inputs, name);
+    if (tiled) putTiled(name, tiled, parts, put);
+    else if (input?.kind === 'table') putTable(name, input, parts, put);
     else if (input) putGraph(name, input, parts, put);
   }
   // Tables on the device come last: their words are left 0 here.
@@ -68,7 +70,11 @@ export function bytesOfTables(inputs: InputBinding, names: ReadonlySet<string>):
   let words = 0;
   for (const name of names) {
     const input = inputOf(inputs.host, name);
-    if (input === undefined) words += inputs.device.get(name)?.words ?? 0;
+    const tiled = tiledGraph(inputs, name);
+    if (tiled) {
+      const { boxes } = divideGraph(tiled);
+      words += boxes.rowPtr.length + (1 + WORDS_OF_BOX) * boxes.colIdx.length;
+    } else if (input === undefined) words += inputs.device.get(name)?.words ?? 0;
     else if (input.kind === 'table') words += input.data.length;
     else words += input.rowPtr.length + input.colIdx.length + (input.weight?.length ?? 0);
   }
@@ -77,6 +83,21 @@ export function bytesOfTables(inputs: InputBinding, names: ReadonlySet<string>):
 
 type Piece = Int32Array | Uint32Array | Float32Array | Uint8Array;
 type Put = (data: Piece) => number;
+
+/** The graph whose edges in dense boxes the name stands for. */
+function tiledGraph({ host }: InputBinding, name: string): BoundGraph | undefined {
+  const { graph, part } = partOf(name);
+  const input = part === 'tiled' ? host.get(graph) : undefined;
+  return input?.kind === 'graph' ? input : undefined;
+}
+
+/** Two for each of 64 rows. */
+const WORDS_OF_BOX = 2 * TILE;
+
+function putTiled(name: string, graph: BoundGraph, parts: Map<string, number>, put: Put): void {
+  putGraph(name, divideGraph(graph).boxes, parts, put);
+  parts.set(`${name}/bits`, put(boxBits(graph)));
+}
 
 function putTable(name: string, table: BoundTable, parts: Map<string, number>, put: Put): void {
   parts.set(`${name}/offset`, put(table.data));

@@ -1,5 +1,7 @@
 import type { InputDeclaration } from '../ir/edges.js';
 import type { InputRead } from '../ir/expr.js';
+import { partOf } from '../ir/graph-boxes.js';
+import { TILE } from '../ir/schedule.js';
 import type { Shader } from './shader.js';
 import { identifier, lines, wgsl } from './wgsl.js';
 
@@ -24,7 +26,7 @@ export function printRead(
     }
     case 'edge':
       findEdge(shader, e.name);
-      return `${shader.helper(`edge_${name}`, () => edgeFunction(name))}(${list})`;
+      return `${shader.helper(`edge_${name}`, () => (partOf(e.name).part === 'tiled' ? bitFunction(shader, e.name) : edgeFunction(name)))}(${list})`;
     case 'weight':
       findEdge(shader, e.name);
       return `${shader.helper(`weight_${name}`, () => weightFunction(shader, e.name))}(${list})`;
@@ -123,6 +125,23 @@ function edgeFunction(name: string): string {
   return wgsl`
     fn edge_${name}(batch: i32, head: i32, a: i32, b: i32) -> bool {
       return find_${name}(batch, head, a, b) != NO_EDGE_${name};
+    }`;
+}
+
+/** Of edges in dense boxes: the box is found like an edge, and what is read there is the same for all its pairs. */
+function bitFunction(shader: Shader, input: string): string {
+  const name = identifier(input);
+  const shift = Math.log2(TILE);
+  return wgsl`
+    // By the bits of the box that the pair is in.
+    fn edge_${name}(batch: i32, head: i32, a: i32, b: i32) -> bool {
+      let box = find_${name}(batch, head, a >> ${shift}u, b >> ${shift}u);
+      if (box == NO_EDGE_${name}) {
+        return false;
+      }
+      let row = ${inputPart(shader, input, 'bits')} + 2u * (${TILE}u * box + (u32(a) & ${TILE - 1}u));
+      let bits = ${shader.bind('tables')}[row + ((u32(b) >> 5u) & 1u)];
+      return ((bits >> (u32(b) & 31u)) & 1u) != 0u;
     }`;
 }
 

@@ -69,22 +69,21 @@ export function eachMarked(shader: Shader, layout: MatrixLayout, body: string): 
   const { threads } = layout;
   const words = markWords(layout);
   return wgsl`
-    // The workgroups share the marks evenly.
-    let share = (place_count() + groups.x - 1u) / groups.x;
-    let end_of_share = min((group.x + 1u) * share, place_count());
-    for (var first = group.x * share; first < end_of_share; first += ${threads}u) {
+    // Workgroups share the marks in turn: tiles that need care are often neighbours.
+    for (var first = 0u; group.x + first * groups.x < place_count(); first += ${threads}u) {
+      let own_number = group.x + (first + thread) * groups.x;
       if (thread < ${words}u) {
         atomicStore(&marked[thread], 0u);
       }
       workgroupBarrier();
-      if (first + thread < end_of_share && ${shader.bind('marks')}[first + thread] != 0u) {
+      if (own_number < place_count() && ${shader.bind('marks')}[own_number] != 0u) {
         atomicOr(&marked[thread / 32u], 1u << (thread % 32u));
       }
       workgroupBarrier();
       for (var word = 0u; word < ${words}u; word++) {
         var bits = workgroupUniformLoad(&marked[word]);
         while (bits != 0u) {
-          let number = first + 32u * word + countTrailingZeros(bits);
+          let number = group.x + (first + 32u * word + countTrailingZeros(bits)) * groups.x;
           bits &= bits - 1u;
           ${body}
           workgroupBarrier();

@@ -276,7 +276,9 @@ export function emitFetch(shader: Shader, layout: MatrixLayout): readonly string
   return [
     load('key', 'k', layout.keyWidth, layout.keyPieces),
     load('value', 'v', layout.valueWidth, layout.valuePieces),
-    wgsl`
+    layout.care === 'later'
+      ? ''
+      : wgsl`
     // With care, a piece with NaN or infinity in it becomes 0, and its key is marked.
     fn checked_value(value: vec4<u32>, key: u32) -> vec4<u32> {
       // Of a half with all bits of the exponent set, adding 1 to the exponent sets the sign.

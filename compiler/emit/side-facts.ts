@@ -1,5 +1,5 @@
 import { variable } from '../ir/build.js';
-import { rewrite, some, walk, type Expr, type InputRead } from '../ir/expr.js';
+import { rewrite, same, some, walk, type Expr, type InputRead } from '../ir/expr.js';
 import { coordinateLets } from './coordinates.js';
 import { printAll } from './expression.js';
 import { tablePlace } from './inputs.js';
@@ -38,7 +38,7 @@ function isOf(e: Expr, side: 'i' | 'j'): boolean {
 
 /** Reads of tables in the rules that are worth it. Those inside of others' indices are left where they are. */
 export function sideReads(rules: readonly Expr[]): SideReads {
-  const found: Record<'i' | 'j', { readonly key: string; readonly read: InputRead }[]> = { i: [], j: [] };
+  const found: Record<'i' | 'j', InputRead[]> = { i: [], j: [] };
   const nested = new Set<Expr>();
   walk(rules, (e) => {
     if (e.op === 'table') e.args.forEach((a) => walk([a], (n) => nested.add(n)));
@@ -49,13 +49,13 @@ export function sideReads(rules: readonly Expr[]): SideReads {
     if (e.op !== 'table' || e.args.some((a) => some(a, isRead))) return undefined;
     const side = (['i', 'j'] as const).find((s) => isOf(e, s));
     if (!side) return undefined;
-    const key = JSON.stringify(e);
     const known = found[side];
-    if (!known.some((k) => k.key === key)) {
+    let n = known.findIndex((k) => same(k, e));
+    if (n < 0) {
       if (known.length === MOST || nested.has(e)) return undefined;
-      known.push({ key, read: e });
+      n = known.push(e) - 1;
     }
-    return `${side}.read.${known.findIndex((k) => k.key === key)}`;
+    return `${side}.read.${n}`;
   };
   const replaced = rules.map((rule) =>
     rewrite(rule, (e) => {
@@ -63,8 +63,7 @@ export function sideReads(rules: readonly Expr[]): SideReads {
       return name === undefined ? e : variable(name, e.type);
     }),
   );
-  const of = (side: 'i' | 'j'): readonly InputRead[] => found[side].map((k) => k.read);
-  return { i: of('i'), j: of('j'), rules: replaced };
+  return { ...found, rules: replaced };
 }
 
 /** WGSL of a variable that stands for a read. */

@@ -22,9 +22,9 @@ const PARTS: readonly GraphPart[] = ['tiled', 'rest', 'boxes'];
 
 /**
  * Edges from which on a box is dense: where a partial tile costs as much as its edges gathered one by one, by the cost
- * model's figures (statistics.ts: 64 · 64 · 1.3 / 6 = 888). Estimated for an NVIDIA H200, from 256 bytes a gathered edge
- * at 4.8 TB/s (about 55 ps) and some 25 ns a tile on matrices with its mask, the break-even is lower, near 500; more edges
- * are asked for since a box must also pay for its share of a pass that merges.
+ * model's figures (statistics.ts: 64 · 64 · 1.3 / 6 = 888). By estimate for an NVIDIA H200, from 256 bytes a gathered edge
+ * at 4.8 TB/s (about 55 ps) and some 25 ns a tile on matrices with its mask of bits, the break-even is lower, near 500;
+ * more edges are asked for since a box must also pay for its share of a pass that merges. Not measured yet.
  */
 export const DENSE = 896;
 
@@ -50,6 +50,27 @@ export function inputOf(inputs: BoundInputs, name: string): BoundTable | BoundGr
 export type DividedGraph = Readonly<Record<GraphPart, BoundGraph>>;
 
 const divided = new WeakMap<BoundGraph, DividedGraph>();
+
+/**
+ * The edges of `tiled` as kernels read them: for each box in the order of `boxes`, for each of its 64 rows, two words
+ * whose bits say which columns have an edge.
+ */
+export function boxBits(graph: BoundGraph): Uint32Array {
+  const { boxes, tiled } = divideGraph(graph);
+  const bits = new Uint32Array(2 * TILE * boxes.colIdx.length);
+  const numbers = new Int32Array(boxes.cols);
+  eachBlock(graph, ({ box, at, rows }) => {
+    for (let n = boxes.rowPtr[box]; n < boxes.rowPtr[box + 1]; n++) numbers[boxes.colIdx[n]] = n;
+    for (let r = 0; r < rows; r++) {
+      for (let e = tiled.rowPtr[at + r]; e < tiled.rowPtr[at + r + 1]; e++) {
+        const column = tiled.colIdx[e];
+        const word = 2 * (TILE * numbers[column >>> SHIFT] + r) + ((column >>> 5) & 1);
+        bits[word] |= 1 << (column & 31);
+      }
+    }
+  });
+  return bits;
+}
 
 /** In time linear in rows and edges, once for each graph. */
 export function divideGraph(graph: BoundGraph): DividedGraph {

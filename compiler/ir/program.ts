@@ -162,7 +162,7 @@ export interface MatrixNeeds {
 }
 
 /** Of programs as data: what was compiled for another is not run. */
-export const PROGRAM_VERSION = 4;
+export const PROGRAM_VERSION = 5;
 
 /**
  * A compiled pattern: plain data that runs without the compiler.

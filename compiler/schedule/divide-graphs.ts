@@ -27,8 +27,9 @@ function divide(s: Shaped, inputs: readonly { readonly name: string }[]): readon
   if (found?.neighbours.kind !== 'graph') return undefined;
   const { input, batch, head } = found.neighbours;
   if (!isStraight(found.neighbours)) return undefined;
-  // A part is named like such an input in WGSL.
-  if (inputs.some((x) => x.name.startsWith(`${input}_`))) return undefined;
+  // In WGSL a part is named like such an input, or like a part of it.
+  const taken = (['tiled', 'rest'] as const).map((part) => `${input}_${part}`);
+  if (inputs.some((x) => taken.some((t) => x.name === t || x.name.startsWith(`${t}_`)))) return undefined;
   const edge = (part: GraphPart, a: Expr, b: Expr): Expr =>
     read('edge', 'bool', partName(input, part), [batch, head, a, b]);
   const [i, j] = [variable('i'), variable('j')];

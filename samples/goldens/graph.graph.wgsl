@@ -667,6 +667,7 @@ struct Shape {
   bonds_tiled_rows: u32,
   bonds_tiled_row_ptr: u32,
   bonds_tiled_heads: u32,
+  bonds_tiled_bits: u32,
 }
 
 @group(0) @binding(0) var<uniform> shape: Shape;
@@ -1251,8 +1252,15 @@ fn find_bonds_tiled(batch: i32, head: i32, a: i32, b: i32) -> u32 {
   return NO_EDGE_bonds_tiled;
 }
 
+// By the bits of the box that the pair is in.
 fn edge_bonds_tiled(batch: i32, head: i32, a: i32, b: i32) -> bool {
-  return find_bonds_tiled(batch, head, a, b) != NO_EDGE_bonds_tiled;
+  let box = find_bonds_tiled(batch, head, a >> 6u, b >> 6u);
+  if (box == NO_EDGE_bonds_tiled) {
+    return false;
+  }
+  let row = shape.bonds_tiled_bits + 2u * (64u * box + (u32(a) & 63u));
+  let bits = tables[row + ((u32(b) >> 5u) & 1u)];
+  return ((bits >> (u32(b) & 31u)) & 1u) != 0u;
 }
 
 // ==== divided_decode_0: decode, portable, schedule divided, pass 1 ====
@@ -1301,6 +1309,7 @@ struct Shape {
   bonds_tiled_rows: u32,
   bonds_tiled_row_ptr: u32,
   bonds_tiled_heads: u32,
+  bonds_tiled_bits: u32,
 }
 
 @group(0) @binding(0) var<uniform> shape: Shape;
@@ -1820,8 +1829,15 @@ fn find_bonds_tiled(batch: i32, head: i32, a: i32, b: i32) -> u32 {
   return NO_EDGE_bonds_tiled;
 }
 
+// By the bits of the box that the pair is in.
 fn edge_bonds_tiled(batch: i32, head: i32, a: i32, b: i32) -> bool {
-  return find_bonds_tiled(batch, head, a, b) != NO_EDGE_bonds_tiled;
+  let box = find_bonds_tiled(batch, head, a >> 6u, b >> 6u);
+  if (box == NO_EDGE_bonds_tiled) {
+    return false;
+  }
+  let row = shape.bonds_tiled_bits + 2u * (64u * box + (u32(a) & 63u));
+  let bits = tables[row + ((u32(b) >> 5u) & 1u)];
+  return ((bits >> (u32(b) & 31u)) & 1u) != 0u;
 }
 
 // ==== divided_merge_0: merge, portable, schedule divided, pass 1 ====

@@ -703,6 +703,7 @@ struct Shape {
   bonds_tiled_rows: u32,
   bonds_tiled_row_ptr: u32,
   bonds_tiled_heads: u32,
+  bonds_tiled_bits: u32,
   param_strength: f32,
   bonds_col_idx: u32,
   bonds_rows: u32,
@@ -1303,8 +1304,15 @@ fn find_bonds_tiled(batch: i32, head: i32, a: i32, b: i32) -> u32 {
   return NO_EDGE_bonds_tiled;
 }
 
+// By the bits of the box that the pair is in.
 fn edge_bonds_tiled(batch: i32, head: i32, a: i32, b: i32) -> bool {
-  return find_bonds_tiled(batch, head, a, b) != NO_EDGE_bonds_tiled;
+  let box = find_bonds_tiled(batch, head, a >> 6u, b >> 6u);
+  if (box == NO_EDGE_bonds_tiled) {
+    return false;
+  }
+  let row = shape.bonds_tiled_bits + 2u * (64u * box + (u32(a) & 63u));
+  let bits = tables[row + ((u32(b) >> 5u) & 1u)];
+  return ((bits >> (u32(b) & 31u)) & 1u) != 0u;
 }
 
 const NO_EDGE_bonds = 0xffffffffu;
@@ -1386,6 +1394,7 @@ struct Shape {
   bonds_tiled_rows: u32,
   bonds_tiled_row_ptr: u32,
   bonds_tiled_heads: u32,
+  bonds_tiled_bits: u32,
   param_strength: f32,
   bonds_col_idx: u32,
   bonds_rows: u32,
@@ -1921,8 +1930,15 @@ fn find_bonds_tiled(batch: i32, head: i32, a: i32, b: i32) -> u32 {
   return NO_EDGE_bonds_tiled;
 }
 
+// By the bits of the box that the pair is in.
 fn edge_bonds_tiled(batch: i32, head: i32, a: i32, b: i32) -> bool {
-  return find_bonds_tiled(batch, head, a, b) != NO_EDGE_bonds_tiled;
+  let box = find_bonds_tiled(batch, head, a >> 6u, b >> 6u);
+  if (box == NO_EDGE_bonds_tiled) {
+    return false;
+  }
+  let row = shape.bonds_tiled_bits + 2u * (64u * box + (u32(a) & 63u));
+  let bits = tables[row + ((u32(b) >> 5u) & 1u)];
+  return ((bits >> (u32(b) & 31u)) & 1u) != 0u;
 }
 
 const NO_EDGE_bonds = 0xffffffffu;

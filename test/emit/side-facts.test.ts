@@ -41,6 +41,15 @@ test('of a read inside of another one, neither is told', (t) => {
   t.deepEqual([reads.i.length, reads.j.length, left], [1, 0, 2]);
 });
 
+test('an index of a million paths through few nodes takes no time', (t) => {
+  const lets = Array.from({ length: 30 }, (_, n) => `let x${n + 1} = (x${n} * x${n} + 1) % 1000`);
+  const inputs = ['input doc: int[tokens]', 'let x0 = j % 7', ...lets].join('\n');
+  const start = performance.now();
+  const { reads } = readsOf(t, inputs, 'doc[x30] == doc[i] and doc[x30] < 5');
+  t.deepEqual([reads.i.length, reads.j.length], [1, 1]);
+  t.true(performance.now() - start < 20_000);
+});
+
 test('four for each side, no more', (t) => {
   const { reads, left } = readsOf(
     t,

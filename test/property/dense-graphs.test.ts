@@ -5,7 +5,7 @@ import test from 'ava';
 import fc from 'fast-check';
 import { checkSource } from '../../compiler/check/index.js';
 import type { Pattern } from '../../compiler/ir/edges.js';
-import { DENSE, divideGraph } from '../../compiler/ir/graph-boxes.js';
+import { DENSE, boxBits, divideGraph } from '../../compiler/ir/graph-boxes.js';
 import { everyEdge, findEdge, type BoundGraph, type BoundInputs } from '../../compiler/ir/inputs.js';
 import { planTiles } from '../../compiler/ir/plan.js';
 import { TILE, type Schedule } from '../../compiler/ir/schedule.js';
@@ -215,6 +215,7 @@ test('every edge is in a dense box or in the rest', (t) => {
       if (text(edgesOf(divided.rest)) !== text(all.filter((e) => !isTiled(e)))) throw new Error('rest');
       const found = edgesOf(divided.boxes).map((e) => e.join());
       if (found.length !== dense.size || !found.every((b) => dense.has(b))) throw new Error('boxes');
+      if (text(edgesOfBits(graph)) !== text(edgesOf(divided.tiled).toSorted(byBox))) throw new Error('bits');
     }),
     { numRuns: RUNS },
   );
@@ -225,6 +226,24 @@ test('every edge is in a dense box or in the rest', (t) => {
 type Edge = readonly [graph: number, row: number, column: number];
 
 const boxOf = ([g, a, b]: Edge): string => [g, Math.floor(a / TILE), Math.floor(b / TILE)].join();
+
+/** Box after box, in each row after row. */
+const byBox = (a: Edge, b: Edge): number => {
+  const order = ([g, i, j]: Edge): readonly number[] => [g, i >> 6, j >> 6, i, j];
+  const [x, y] = [order(a), order(b)];
+  const n = x.findIndex((v, at) => v !== y[at]);
+  return n < 0 ? 0 : x[n] - y[n];
+};
+
+/** As kernels read them. */
+function edgesOfBits(graph: BoundGraph): readonly Edge[] {
+  const bits = boxBits(graph);
+  return edgesOf(divideGraph(graph).boxes).flatMap(([g, block, column], box) =>
+    Array.from({ length: TILE * TILE }, (_, n): Edge => {
+      return [g, TILE * block + Math.floor(n / TILE), TILE * column + (n % TILE)];
+    }).filter((_, n) => (bits[2 * TILE * box + Math.floor(n / 32)] >>> (n % 32)) & 1),
+  );
+}
 
 function edgesOf({ batches, heads, rows, rowPtr, colIdx }: BoundGraph): readonly Edge[] {
   const edges: Edge[] = [];
