@@ -1,7 +1,7 @@
 import { isConst } from '../compiler/ir/build.js';
 import type { Family, Kernel, StorageTypes, Variant } from '../compiler/ir/program.js';
 import { planGather, type GatherPlan } from '../compiler/ir/gather-plan.js';
-import { partOf } from '../compiler/ir/graph-boxes.js';
+import { dividesGraphs } from '../compiler/ir/graph-boxes.js';
 import { planPass } from '../compiler/ir/plan.js';
 import { costOf, countPass } from '../compiler/ir/statistics.js';
 import type { Pass, PassPlan, Schedule, Space, TilePass } from '../compiler/ir/schedule.js';
@@ -160,12 +160,6 @@ function hasHostInputs(schedule: Schedule, bound: Bound): boolean {
   const needed = schedule.passes.flatMap((p) => (p.kind === 'tiles' ? [...hostInputs(p)] : []));
   return needed.every((name) => bound.inputs.host.has(name));
 }
-
-const dividesGraphs = ({ passes }: Schedule): boolean =>
-  passes.some(
-    (p) =>
-      p.kind === 'gather' && p.neighbours.kind === 'graph' && partOf(p.neighbours.input).part !== undefined,
-  );
 
 /** Of some schedules that can run, the number of the cheapest. */
 function cheapest(

@@ -1,4 +1,5 @@
 import { STORAGE_TYPES, type Kernel, type Variant } from '../ir/program.js';
+import { dividesGraphs } from '../ir/graph-boxes.js';
 import type { Schedule } from '../ir/schedule.js';
 import { emitMatrixKernel, MATRIX_DIRECTIVES } from './matrix-kernel.js';
 import {
@@ -83,8 +84,9 @@ function emitMatrixVariant(
 ): Variant | undefined {
   const { m, n, k, lanes } = unit;
   const layout = matrixLayout(target, unit, tiling);
+  // Boxes of grids have 64 cells, dense ones of graphs 64 rows.
   const onGrid = schedule.passes.some((p) => p.kind === 'tiles' && p.queries.kind === 'grid');
-  if (onGrid && layout.rows !== 64) return undefined;
+  if ((onGrid || dividesGraphs(schedule)) && layout.rows !== 64) return undefined;
   const withText = (
     kernel: Kernel,
     directives: string,

@@ -1,5 +1,5 @@
 import type { BoundGraph, BoundInputs, BoundTable } from './inputs.js';
-import { TILE } from './schedule.js';
+import { TILE, type Schedule } from './schedule.js';
 
 /**
  * Explicit graphs divided where they are dense. Boxes of 64 graph rows and 64 columns, at multiples of 64, that hold
@@ -46,6 +46,13 @@ export function inputOf(inputs: BoundInputs, name: string): BoundTable | BoundGr
   const source = inputs.get(graph);
   return part === undefined || source?.kind !== 'graph' ? source : divideGraph(source)[part];
 }
+
+/** Does the schedule gather what is left of a graph divided? */
+export const dividesGraphs = ({ passes }: Schedule): boolean =>
+  passes.some(
+    (p) =>
+      p.kind === 'gather' && p.neighbours.kind === 'graph' && partOf(p.neighbours.input).part !== undefined,
+  );
 
 export type DividedGraph = Readonly<Record<GraphPart, BoundGraph>>;
 
