@@ -12,6 +12,7 @@ import { refines } from '../../compiler/emit/own-kinds.js';
 import { candidateSchedules } from '../../compiler/schedule/index.js';
 import { CASES } from '../emit/patterns.js';
 import { SAMPLES } from '../shapes.js';
+import { FULL } from './settings.js';
 import {
   bindProblem,
   fitsShape,
@@ -160,7 +161,7 @@ for (const sample of SAMPLES) {
     for (const setting of sample.settings) {
       const pattern = lowerSample(sample, setting.set);
       const sizes = sizesFor(sample, setting).filter(([q, k]) => q * k <= 60_000);
-      for (const size of sizes.slice(-2)) {
+      for (const size of sizes.slice(FULL ? -2 : -1)) {
         const [queries, keys] = size;
         const lengths = unequalLengths(sample, setting, size);
         const shape = {
