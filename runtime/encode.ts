@@ -5,15 +5,8 @@ import { bind, type Bound } from './bind.js';
 import type { Bindings, LongBindings } from './bindings.js';
 import { tilingLabel } from './choose-tiling.js';
 import { usageError } from './errors.js';
-import {
-  ONLY_STEP,
-  pickVariant,
-  planLaunches,
-  type Choice,
-  type ChooseOptions,
-  type Picked,
-  type Step,
-} from './launches.js';
+import { ONLY_STEP, planLaunches, type Choice, type Step } from './launches.js';
+import { pickVariant, type ChooseOptions, type Picked } from './pick-variant.js';
 import { neededKeys } from './parts/needed.js';
 import { firstPieces, lentShapes, stepsOf, type RunStep } from './parts/steps.js';
 import { lentShape } from './parts/views.js';

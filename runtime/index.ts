@@ -19,7 +19,7 @@ export { randomRows } from './stream/random-rows.js';
 export { checksumSink } from './stream/checksum-sink.js';
 export type { RowSink, RowSource, SinkSummary } from './stream/rows.js';
 export { run, type RunOptions, type RunResult, type RunStats } from './run.js';
-export type { ChooseOptions } from './launches.js';
+export type { ChooseOptions } from './pick-variant.js';
 export type { TunedChoice, TunedChoices } from './tuned.js';
 export type {
   Bindings,

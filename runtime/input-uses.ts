@@ -2,6 +2,7 @@ import type { Edges, Pattern } from '../compiler/ir/edges.js';
 import { partOf } from '../compiler/ir/graph-boxes.js';
 import { argsOf, walk, type Expr } from '../compiler/ir/expr.js';
 import { baseOf, setShape, type BoundShape } from '../compiler/ir/shape.js';
+import type { Space, TilePass } from '../compiler/ir/schedule.js';
 import { compileTape } from '../compiler/ir/tape.js';
 import type { GraphExtent } from './bind-graph.js';
 import type { InputDeclaration } from '../compiler/ir/edges.js';
@@ -92,4 +93,29 @@ function growsWith(e: Expr): 'i' | 'j' | undefined {
     default:
       return undefined;
   }
+}
+
+/** Inputs that the host reads to plan a pass. */
+export function hostInputs(pass: TilePass): ReadonlySet<string> {
+  const lists = [pass.queries, ...pass.segments.map((s) => s.space)].flatMap((s: Space) =>
+    s.kind === 'list' ? [s.condition] : [],
+  );
+  const segments: Expr[] =
+    pass.plan === 'kernel'
+      ? []
+      : pass.segments.flatMap((s) => [
+          s.any,
+          s.all,
+          ...s.seeds.flatMap((seed): readonly Expr[] => {
+            switch (seed.kind) {
+              case 'interval':
+                return [...seed.lo, ...seed.hi];
+              case 'sample':
+                return [...seed.args, seed.lo, seed.hi];
+              case 'edges':
+                return [seed.batch, seed.head, seed.rowLo, seed.rowHi, seed.lo, seed.hi];
+            }
+          }),
+        ]);
+  return inputsOf([...lists, ...segments]);
 }

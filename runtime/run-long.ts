@@ -1,7 +1,7 @@
 import type { StorageType } from '../compiler/ir/program.js';
 import type { HostTensors } from './bindings.js';
 import { limitTooSmall } from './errors.js';
-import type { ChooseOptions } from './launches.js';
+import type { ChooseOptions } from './pick-variant.js';
 import type { Prepared } from './prepare.js';
 import { bytesOf, type Tensor, type TensorOf } from './tensor.js';
 import { runStream, type StreamStats } from './stream/pipeline.js';

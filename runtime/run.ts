@@ -6,7 +6,7 @@ import { tilingLabel } from './choose-tiling.js';
 import { encodeBound, planPicked, type EncodeStats, type PickedChoice, type Timed } from './encode.js';
 import { wrongType } from './errors.js';
 import { MAP_MODE_READ, USAGE } from './gpu-flags.js';
-import { pickVariant, type ChooseOptions, type Picked } from './launches.js';
+import { pickVariant, type ChooseOptions, type Picked } from './pick-variant.js';
 import { choose, compileKernels, type Prepared } from './prepare.js';
 import { guarded, scoped, untilLost } from './scopes.js';
 import { takes } from './storage.js';

@@ -9,7 +9,7 @@ import {
   type PickedChoice,
   type Timed,
 } from '../../runtime/encode.js';
-import { pickVariant, type ChooseOptions } from '../../runtime/launches.js';
+import { pickVariant, type ChooseOptions } from '../../runtime/pick-variant.js';
 import { choose, compileKernels, type Prepared } from '../../runtime/prepare.js';
 import type { RowIndex } from '../../runtime/reference/index.js';
 import { guarded } from '../../runtime/scopes.js';

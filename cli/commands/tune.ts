@@ -1,7 +1,7 @@
 import { Command } from 'commander';
 import type { StorageType, Variant } from '../../compiler/ir/program.js';
 import { isAttncError, wrongResult } from '../../runtime/errors.js';
-import type { ChooseOptions } from '../../runtime/launches.js';
+import type { ChooseOptions } from '../../runtime/pick-variant.js';
 import type { TunedChoice } from '../../runtime/tuned.js';
 import { action } from '../action.js';
 import { runs, warmUp } from '../bench/options.js';
@@ -70,7 +70,7 @@ async function tune(session: Session, file: string, options: Options): Promise<n
   const [{ openDevice, loadTuned, saveTuned }, parts, runtime, data] = await Promise.all([
     import('../../runtime/node/index.js'),
     import('../bench/index.js'),
-    Promise.all([import('../../runtime/launches.js'), import('../../runtime/prepare.js')]),
+    Promise.all([import('../../runtime/pick-variant.js'), import('../../runtime/prepare.js')]),
     import('../../runtime/tuned.js'),
   ]);
   const [{ candidates, chooseVariant }, { choose }] = runtime;

@@ -5,7 +5,7 @@ import { tilingLabel } from '../../runtime/choose-tiling.js';
 import { trafficNumbers, type DistributedPlan } from '../../runtime/distributed/index.js';
 import { shapeText } from '../../runtime/errors.js';
 import { named } from '../../runtime/files/node.js';
-import type { Picked } from '../../runtime/launches.js';
+import type { Picked } from '../../runtime/pick-variant.js';
 import { fingerprint, type Facts } from '../../runtime/node/mpi/index.js';
 import type { StreamSources } from '../../runtime/stream/plan.js';
 import type { RowSource } from '../../runtime/stream/rows.js';

@@ -1,7 +1,7 @@
 import { packProgram } from '../../compiler/ir/pack.js';
 import type { StorageType } from '../../compiler/ir/program.js';
 import { tilingLabel } from '../../runtime/choose-tiling.js';
-import type { Picked } from '../../runtime/launches.js';
+import type { Picked } from '../../runtime/pick-variant.js';
 import type { OpenedDevice } from '../../runtime/node/index.js';
 import { hashBytes, hashText, type RunIdentity } from '../../runtime/stream/journal.js';
 import type { StreamSources } from '../../runtime/stream/plan.js';

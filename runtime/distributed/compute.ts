@@ -4,7 +4,7 @@ import { valueOf } from '../bind-shape.js';
 import type { Bound } from '../bind.js';
 import type { TensorBinding } from '../bindings.js';
 import { recordSteps, type EncodeStats, type PickedStep } from '../encode.js';
-import { pickVariant, type ChooseOptions, type Picked } from '../launches.js';
+import { pickVariant, type ChooseOptions, type Picked } from '../pick-variant.js';
 import { bindPart, type RunPart } from '../parts/part.js';
 import { compileKernels, type Prepared } from '../prepare.js';
 import { scoped, untilLost } from '../scopes.js';

@@ -2,7 +2,7 @@ import type { Program, StorageType, StorageTypes } from '../../compiler/ir/progr
 import { bind, type Bound } from '../bind.js';
 import type { Settings } from '../bindings.js';
 import { usageError } from '../errors.js';
-import type { ChooseOptions } from '../launches.js';
+import type { ChooseOptions } from '../pick-variant.js';
 import { MOST_ROUNDINGS } from '../stream/narrower.js';
 import type { StreamSources } from '../stream/plan.js';
 import { rowBytesOf } from '../stream/rows.js';

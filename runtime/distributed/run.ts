@@ -3,7 +3,7 @@ import type { TensorBinding } from '../bindings.js';
 import type { EncodeStats } from '../encode.js';
 import { usageError } from '../errors.js';
 import { USAGE } from '../gpu-flags.js';
-import { pickVariant, type Picked } from '../launches.js';
+import { pickVariant, type Picked } from '../pick-variant.js';
 import { bindPart } from '../parts/part.js';
 import type { Prepared } from '../prepare.js';
 import { guarded, scoped } from '../scopes.js';

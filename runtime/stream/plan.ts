@@ -3,7 +3,7 @@ import { baseOf } from '../../compiler/ir/shape.js';
 import { bind, type Bound } from '../bind.js';
 import type { Settings } from '../bindings.js';
 import { limitTooSmall, usageError } from '../errors.js';
-import type { ChooseOptions } from '../launches.js';
+import type { ChooseOptions } from '../pick-variant.js';
 import { planBands, type Band } from '../parts/bands.js';
 import { neededKeys } from '../parts/needed.js';
 import { MOST_ROUNDINGS } from './narrower.js';

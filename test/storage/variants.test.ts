@@ -14,7 +14,7 @@ import {
   type Bindings,
   type TensorBinding,
 } from '../../runtime/index.js';
-import { chooseVariant } from '../../runtime/launches.js';
+import { chooseVariant } from '../../runtime/pick-variant.js';
 import { openDevice, type OpenedDevice } from '../../runtime/node/index.js';
 import { choose } from '../../runtime/prepare.js';
 import { compare, reference } from '../../runtime/reference/index.js';

@@ -10,7 +10,7 @@ import type { Program, StorageTypes } from '../../compiler/ir/program.js';
 import { bind } from '../../runtime/bind.js';
 import { isAttncError } from '../../runtime/errors.js';
 import { run } from '../../runtime/index.js';
-import { candidates } from '../../runtime/launches.js';
+import { candidates } from '../../runtime/pick-variant.js';
 import { loadTuned, openDevice, saveTuned, tunedFile, type OpenedDevice } from '../../runtime/node/index.js';
 import { choose } from '../../runtime/prepare.js';
 import { compare, reference } from '../../runtime/reference/index.js';
