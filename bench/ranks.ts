@@ -119,7 +119,8 @@ function output(file: string, args: readonly string[], patience: number): Promis
     child.stderr.on('data', (part: Buffer) => (err += part.toString()));
     child.on('error', reject);
     child.on('close', (status, signal) => {
-      const how = signal ? `${file} was ended after ${patience} s` : `${file} ended with status ${status}`;
+      const late = child.killed ? `was ended after ${patience} s` : `died of ${signal}`;
+      const how = signal ? `${file} ${late}` : `${file} ended with status ${status}`;
       if (status === 0) resolve(out);
       else reject(new Error([how, err.trim()].filter((part) => part !== '').join(': ')));
     });

@@ -13,6 +13,8 @@ export interface Printer {
   readonly parameters: readonly ParameterDeclaration[];
   /** WGSL of a variable. */
   readonly name: (variable: VariableName) => string;
+  /** Print `and` and `or` so that both sides are evaluated: for conditions that are shorter than a branch. */
+  readonly flat?: boolean;
 }
 
 export interface Printed {
@@ -81,7 +83,7 @@ function printNode(e: Expr, x: readonly Text[], printer: Printer): Text {
         ),
       );
     default:
-      return printOperation(e, x, printer.shader);
+      return printOperation(e, x, printer.shader, printer.flat);
   }
 }
 

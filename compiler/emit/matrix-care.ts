@@ -26,11 +26,12 @@ export const leaveNothing = (shader: Shader): string => wgsl`
 /** Statements that leave results which need care, once they are in the lanes. */
 export function careOrLeave(shader: Shader, layout: MatrixLayout): string {
   if (layout.care === 'always') return '';
+  // Of other rows' results, too, that this lane has read.
   const bad = (b: number): string => {
     const infinite = `bits_${b} == INFINITY_BITS`;
-    return layout.steady ? `(${infinite} || ${offReference(b)})` : infinite;
+    return layout.steady ? `${infinite} || (row_${b} >= 0 && (${offReference(b)}))` : infinite;
   };
-  const any = lines(layout.blocks, (b) => `(row_${b} >= 0 && ${bad(b)})`).join(' || ');
+  const any = lines(layout.blocks, (b) => bad(b)).join(' || ');
   const vote = wgsl`
     if (${any}) {
       atomicStore(&flags[CARE], 1u);

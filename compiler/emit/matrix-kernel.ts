@@ -2,10 +2,11 @@ import type { TilePass } from '../ir/schedule.js';
 import { boxSegments, emitKeySpaces } from './boxes.js';
 import { emitGridPlace, marksPlaces, usesPlaces } from './coordinates.js';
 import { emitKeyLines, emitKeyParts, emitKeyPlaces, emitKeySwitch, hasKeyLines } from './key-places.js';
-import { emitFetch, factsOf, type KeyFinding } from './matrix-loads.js';
+import { emitFetch, factsOf, onLine, type KeyFinding } from './matrix-loads.js';
 import { matrixLayout, type MatrixLayout, type MatrixTiling, type MatrixUnit } from './matrix-layout.js';
 import { markMemory } from './matrix-care.js';
 import { emitMatrixMain } from './matrix-main.js';
+import { HIGHEST_BITS } from './matrix-store.js';
 import { emitFinishScores, emitIsEdge } from './matrix-softmax.js';
 import { emitMaskScores, STEADY_CONSTANTS } from './matrix-steady.js';
 import { emitPlace } from './place.js';
@@ -14,7 +15,7 @@ import { createShader, type Shader } from './shader.js';
 import { emitReadPlaces, sideReads, type SideFacts } from './side-facts.js';
 import { emitOwnKinds, refines } from './own-kinds.js';
 import { emitSpace, QUERY_SPACE } from './spaces.js';
-import { emitReadBefore, emitStore, SPECIAL_VALUES } from './store.js';
+import { emitMix, emitReadBefore, SPECIAL_VALUES } from './store.js';
 import type { Target } from './target.js';
 import { emitVisit } from './visit.js';
 import { comment, floatLiteral, wgsl } from './wgsl.js';
@@ -72,17 +73,32 @@ export function emitMatrixKernel(
     reads,
   };
   const facts = factsOf(finding);
+  const isLine = onLine(layout, finding);
   const tensors = split ? (['q', 'k', 'v'] as const) : (['q', 'k', 'v', 'out', 'lse'] as const);
   const place = emitPlace(shader, target, { by: 'tiles', rows: layout.rows, split, boxes, tensors });
   const one = shader.uniform('one', 'u32', { kind: 'bits', value: 1 });
   const visit = emitVisit(shader, target, pass, split, layout.rows, one);
   const apart = layout.lone && layout.steady && refines(pass);
-  const main = emitMatrixMain({ shader, target, pass, layout, visit, finding, apart, one, split, merge });
+  // In boxes of grids nearly all pairs are masked.
+  const inTurns = layout.lone && layout.keys > layout.chunk && boxes.length === 0;
+  const main = emitMatrixMain({
+    shader,
+    target,
+    pass,
+    layout,
+    visit,
+    finding,
+    apart,
+    inTurns,
+    one,
+    split,
+    merge,
+  });
   const body = [
     SPECIAL_VALUES,
     constants(target),
     layout.steady ? STEADY_CONSTANTS : '',
-    memory(layout, facts),
+    memory(layout, facts, isLine),
     ...place,
     main,
     ...visit.functions,
@@ -97,18 +113,14 @@ export function emitMatrixKernel(
     ...emitReadPlaces(shader, target, reads),
     places ? emitGridPlace(shader, target) : '',
     ...(target.score ? [scoreFunction(shader, target)] : []),
-    emitIsEdge(facts, marksPlaces(target)),
-    layout.steady ? emitMaskScores(facts) : emitFinishScores(target.score !== undefined, facts),
+    emitIsEdge(facts, marksPlaces(target), isLine),
+    HIGHEST_BITS,
+    layout.steady ? emitMaskScores(facts, isLine) : emitFinishScores(target.score !== undefined, facts),
     ...(split
       ? []
       : [
           ...(merge ? [emitReadBefore(shader)] : []),
-          ...emitStore(shader, target, {
-            merge,
-            sink: options.sink,
-            columns: layout.columns,
-            step: layout.sharers,
-          }),
+          ...emitMix(shader, target, { merge, sink: options.sink }),
         ]),
   ];
   return {
@@ -143,7 +155,7 @@ function constants(target: Target): string {
     const SLACK = 8.0;`;
 }
 
-function memory(layout: MatrixLayout, { places, reads }: SideFacts): string {
+function memory(layout: MatrixLayout, { places, reads }: SideFacts, isLine: boolean): string {
   return wgsl`
     // Keys and then values of the present tile, in pieces of 16 bytes.
     const VALUES_AT = ${layout.valuesAt}u;
@@ -151,8 +163,7 @@ function memory(layout: MatrixLayout, { places, reads }: SideFacts): string {
     // Each subgroup's own: scores (f32), then their weights (f16); results (f32) while they are rescaled or stored.
     // (One inside the other: matrices then lie at offsets that are known to be inside, so that nothing is checked.)
     var<workgroup> scratch: array<array<vec4<u32>, ${layout.scratch}>, ${layout.subgroups}>;
-    // Positions of the keys; -1 where there is none.
-    var<workgroup> key_positions: array<i32, ${layout.keys}>;
+    ${isLine ? '' : `// Positions of the keys; -1 where there is none.\nvar<workgroup> key_positions: array<i32, ${layout.keys}>;`}
     ${places ? `// Their grid coordinates.\nvar<workgroup> key_places: array<vec4<i32>, ${layout.keys}>;` : ''}
     ${reads.j.length > 0 ? `// Words of tables that they decide on.\nvar<workgroup> key_reads: array<vec4<u32>, ${layout.keys}>;` : ''}
     // 0 and 1: keys with NaN or infinity in their values, as bits. RESCALE, CARE: 1 where results must be rescaled, or

@@ -75,11 +75,11 @@ export interface MatrixLayout extends MatrixUnit, MatrixTiling {
   readonly valuesAt: number;
   readonly staged: number;
   readonly scratch: number;
+  /** Of a subgroup's blocks: pieces of scratch space that each has for itself, or 0 if they take turns. */
+  readonly blockScratch: number;
   /** Lanes that share a row, and matrices of scores of which each has a row of 8. */
   readonly sharers: number;
   readonly pairs: number;
-  /** vec4s of a result row that a lane stores. */
-  readonly columns: number;
   /** Parts of a tile of 64 keys. */
   readonly parts: number;
 }
@@ -101,6 +101,7 @@ export function matrixLayout(
   const resultStride = chunk / 4 + 1;
   const valuesAt = keys * (keyPieces + 1);
   const steady = tiling.steady && target.score === undefined;
+  const blockScratch = steady && !again ? Math.max((m * chunk) / 4, m * (chunk / 8 + 1)) : 0;
   return {
     ...unit,
     ...tiling,
@@ -126,13 +127,39 @@ export function matrixLayout(
     // A subgroup's queries pass through it too.
     staged: Math.max(valuesAt + keys * (valuePieces + 1), blocks * m * (keyPieces + 1)),
     // Room for scores, weights and results in turn.
-    scratch: m * resultStride,
+    scratch: Math.max(m * resultStride, blocks * blockScratch),
+    blockScratch,
     sharers,
     pairs: chunk / SCORE_COLUMNS / sharers,
-    columns: Math.ceil((valueColumns * n) / 4 / sharers),
     parts: 64 / keys,
   };
 }
+
+/** Some of the staged keys, which are scored at once. */
+export interface Chunk {
+  /** In names, so that those of several chunks differ. */
+  readonly tag: string;
+  /** WGSL of the first key's number, and of where keys and values begin. */
+  readonly firstKey: string;
+  readonly keysAt: string;
+  readonly valuesAt: string;
+}
+
+/** The chunk of a loop over all of them. */
+export const LOOP_CHUNK: Chunk = {
+  tag: '',
+  firstKey: 'first_key',
+  keysAt: 'keys_at',
+  valuesAt: 'values_at',
+};
+
+/** Chunk number c. Where it lies is a constant, so that the places of matrices are known to be inside. */
+export const chunkOf = ({ chunk, keyStride, valueStride }: MatrixLayout, c: number): Chunk => ({
+  tag: `_${c}`,
+  firstKey: `${c * chunk}u`,
+  keysAt: `${c * chunk * keyStride}u`,
+  valuesAt: `VALUES_AT + ${c * chunk * valueStride}u`,
+});
 
 /** Bytes of workgroup memory. */
 export function matrixBytes(layout: MatrixLayout): number {

@@ -105,16 +105,35 @@ export interface KeyFinding {
   readonly reads: SideReads;
 }
 
+/** Do kernels find the positions of keys by the line that they lie on, wherever they want them? */
+export const onLine = ({ steady }: MatrixLayout, { affine }: KeyFinding): boolean => steady && affine;
+
+/**
+ * Must what isn't there be 0? Steady kernels mask its scores, so that it has no weight; and if 0 times that is NaN, the
+ * row is marked for care. (What pads rows of the tensors must be 0.)
+ */
+const zeroed = (layout: MatrixLayout, kind: 'key' | 'value'): boolean =>
+  !layout.steady ||
+  (kind === 'key' ? layout.keyWidth < layout.keyPieces : layout.valueWidth < layout.valuePieces);
+
+/** Do some threads find the position of a key each? */
+const findsPositions = (layout: MatrixLayout, finding: KeyFinding): boolean =>
+  !onLine(layout, finding) || finding.reads.j.length > 0 || finding.places !== 'none';
+
 /** What masks are told of rows and keys. */
 export const factsOf = ({ places, reads }: KeyFinding): SideFacts => ({ places: places !== 'none', reads });
 
 /** Declares the registers in which the next keys and values wait. */
-export function fetchVariables(layout: MatrixLayout, { places, reads }: KeyFinding): string {
+export function fetchVariables(layout: MatrixLayout, finding: KeyFinding): string {
+  const { places, reads } = finding;
+  const finds = findsPositions(layout, finding);
   const both = [...copiesOf(layout, 'key'), ...copiesOf(layout, 'value')];
   return [
     ...both.map(({ name }) => `var ${name}: vec4<u32>;`),
-    ...[...new Set(both.map(({ there }) => there))].map((there) => `var ${there} = false;`),
-    ...lines(copies(layout, 1), (n) => `var position_${n} = -1;`),
+    ...[...new Set(both.map(({ there }) => there))].map((there) =>
+      there === undefined ? '' : `var ${there} = false;`,
+    ),
+    ...(finds ? lines(copies(layout, 1), (n) => `var position_${n} = -1;`) : []),
     ...(places === 'found' ? lines(copies(layout, 1), (n) => `var place_${n}: vec4<i32>;`) : []),
     ...lines(copies(layout, 1), (n) =>
       reads.j.map((_, r) => `var word_${n}_${r} = 0u;\nvar has_word_${n}_${r} = false;`).join('\n'),
@@ -127,8 +146,8 @@ interface Copy {
   readonly number: string;
   readonly guard: string | undefined;
   readonly pieces: number;
-  /** The variable that says whether there is such a piece. */
-  readonly there: string;
+  /** The variable that says whether there is such a piece, if that matters. */
+  readonly there: string | undefined;
 }
 
 /** Are rows of keys and values of one width? Then a thread copies the same pieces of both. */
@@ -140,7 +159,7 @@ function copiesOf(layout: MatrixLayout, kind: 'key' | 'value'): readonly Copy[] 
   return Array.from({ length: copies(layout, pieces) }, (_, n) => {
     const number = n === 0 ? 'thread' : `thread + ${n * layout.threads}u`;
     const guard = placeOf(layout, pieces, n) === '' ? undefined : `${number} < ${layout.keys * pieces}u`;
-    const there = alike(layout) ? `there_${n}` : `${kind}_there_${n}`;
+    const there = !zeroed(layout, kind) ? undefined : alike(layout) ? `there_${n}` : `${kind}_there_${n}`;
     return { name: `${kind}_${n}`, number, guard, pieces, there };
   });
 }
@@ -159,17 +178,17 @@ function positions(layout: MatrixLayout, line: (n: number, r: string) => string)
 }
 
 /** A fetched piece, or zeros where there is none: told apart only now, so that nothing waits for what was fetched. */
-const present = ({ name, there }: Copy): string => `select(vec4<u32>(), ${name}, ${there})`;
+const present = ({ name, there }: Copy): string =>
+  there === undefined ? name : `select(vec4<u32>(), ${name}, ${there})`;
 
 /** Statements that read the keys and values of `next` into registers. */
-export function fetchTile(
-  shader: Shader,
-  layout: MatrixLayout,
-  { affine, places, reads }: KeyFinding,
-): string {
+export function fetchTile(shader: Shader, layout: MatrixLayout, finding: KeyFinding): string {
+  const { affine, places, reads } = finding;
   const position = (r: string): string =>
     affine
-      ? `select(-1, line.x + line.y * i32(${r}), i32(${r}) < line.z)`
+      ? layout.steady && finding.reads.j.length === 0
+        ? `line.x + line.y * min(i32(${r}), line.z - 1)`
+        : `select(-1, line.x + line.y * i32(${r}), i32(${r}) < line.z)`
       : `key_position(at, next.segment, next.tile, i32(${r}))`;
   const same = alike(layout);
   const values = copiesOf(layout, 'value');
@@ -183,7 +202,7 @@ export function fetchTile(
       let j = ${position(`(${copy.number}) / ${copy.pieces}u${partOffset(layout)}`)};
       ${copy.name} = load_${isKey ? 'key' : 'value'}(at, j, ${column});
       ${isKey && same ? `${values[n].name} = load_value(at, j, ${column});` : ''}
-      ${copy.there} = j >= 0${width < pieces ? ` && ${column} < ${width}u` : ''};`;
+      ${copy.there === undefined ? '' : `${copy.there} = j >= 0${width < pieces ? ` && ${column} < ${width}u` : ''};`}`;
     return copy.guard
       ? wgsl`
         if (${copy.guard}) {
@@ -195,22 +214,28 @@ export function fetchTile(
         }`;
   };
   return wgsl`
-    ${positions(layout, (n, r) => {
-      const key = `${r}${partOffset(layout)}`;
-      const place = `place_${n} = key_place(at, next.segment, next.tile, i32(${key}));`;
-      // Told apart from what is not there only when it is stored, so that nothing waits for what was read.
-      const words = reads.j.map(
-        (_, w) => wgsl`
+    ${
+      !findsPositions(layout, finding)
+        ? ''
+        : positions(layout, (n, r) => {
+            const key = `${r}${partOffset(layout)}`;
+            const place = `place_${n} = key_place(at, next.segment, next.tile, i32(${key}));`;
+            // Told apart from what is not there only when it is stored, so that nothing waits for what was read.
+            const words = reads.j.map(
+              (_, w) => wgsl`
         {
           let read = key_read_${w}(at, position_${n});
           word_${n}_${w} = ${shader.bind('tables')}[read.x];
           has_word_${n}_${w} = read.y != 0u;
         }`,
-      );
-      return [`position_${n} = ${position(key)};`, ...(places === 'found' ? [place] : []), ...words].join(
-        '\n',
-      );
-    })}
+            );
+            return [
+              `position_${n} = ${position(key)};`,
+              ...(places === 'found' ? [place] : []),
+              ...words,
+            ].join('\n');
+          })
+    }
     ${copiesOf(layout, 'key').map(one)}
     ${same ? '' : values.map(one)}`;
 }
@@ -255,13 +280,17 @@ export function commitTile(
   return wgsl`
     ${layout.prefetch ? '' : [fetchVariables(layout, finding), fetchTile(shader, layout, finding)]}
     ${mayCare ? clear : ''}
-    ${positions(layout, (n, r) =>
-      [
-        `key_positions[${r}] = position_${n};`,
-        ...(finding.places === 'none' ? [] : [`key_places[${r}] = ${place(n)};`]),
-        ...(finding.reads.j.length === 0 ? [] : [`key_reads[${r}] = ${words(n)};`]),
-      ].join('\n'),
-    )}
+    ${
+      !findsPositions(layout, finding)
+        ? ''
+        : positions(layout, (n, r) =>
+            [
+              ...(onLine(layout, finding) ? [] : [`key_positions[${r}] = position_${n};`]),
+              ...(finding.places === 'none' ? [] : [`key_places[${r}] = ${place(n)};`]),
+              ...(finding.reads.j.length === 0 ? [] : [`key_reads[${r}] = ${words(n)};`]),
+            ].join('\n'),
+          )
+    }
     ${copiesOf(layout, 'key').map(write)}
     ${copiesOf(layout, 'value').map(write)}`;
 }

@@ -6,16 +6,17 @@ import {
   factsOf,
   fetchTile,
   fetchVariables,
+  onLine,
   stageQueries,
   type KeyFinding,
 } from './matrix-loads.js';
-import { syncOf, type MatrixLayout } from './matrix-layout.js';
-import { addValues, allBlocks, declareResults, scoreTile } from './matrix-products.js';
+import { chunkOf, LOOP_CHUNK, syncOf, type Chunk, type MatrixLayout } from './matrix-layout.js';
+import { addValues, allBlocks, declareResults, scoreTile, storeScores } from './matrix-products.js';
 import { updateSoftmax } from './matrix-softmax.js';
-import { declareWitnesses, estimateReferences, masksInPlace, steadySoftmax } from './matrix-steady.js';
+import { declareWitnesses, estimateReferences, steadySoftmax, type Masking } from './matrix-steady.js';
 import { storeParts, storeRows } from './matrix-store.js';
 import type { Shader } from './shader.js';
-import { rowReads } from './side-facts.js';
+import { masksInPlace, rowReads } from './side-facts.js';
 import { QUERY_SPACE } from './spaces.js';
 import type { Target } from './target.js';
 import type { Visit } from './visit-runs.js';
@@ -31,6 +32,8 @@ export interface MatrixMain {
   readonly finding: KeyFinding;
   /** Subgroups find out by themselves which of the keys are for their rows. */
   readonly apart: boolean;
+  /** Chunks of tiles without masks take turns. */
+  readonly inTurns: boolean;
   /** A uniform that is 1: compilers can't tell, and so leave loops that count by it alone. */
   readonly one: string;
   readonly split: boolean;
@@ -170,12 +173,12 @@ function onlineLoop(main: MatrixMain): string {
       ? allBlocks(layout).map(
           (b) => wgsl`
         {
-          ${scoreTile(layout, [b])}
+          ${scoreTile(layout, LOOP_CHUNK, [b])}
           ${update(b)}
-          ${addValues(layout, [b])}
+          ${addValues(layout, LOOP_CHUNK, [b])}
         }`,
         )
-      : [scoreTile(layout), ...allBlocks(layout).map(update), addValues(layout)];
+      : [scoreTile(layout, LOOP_CHUNK), ...allBlocks(layout).map(update), addValues(layout, LOOP_CHUNK)];
   return wgsl`
     ${begin(main)}
     ${layout.prefetch ? [fetchVariables(layout, finding), fetchTile(shader, layout, finding)] : ''}
@@ -201,34 +204,17 @@ function onlineLoop(main: MatrixMain): string {
 /** Without rescaling; subgroups may skip what is not for their rows. */
 function steadyLoop(main: MatrixMain): string {
   const { shader, layout, finding, apart } = main;
-  const { blocks, keys, chunk, parts } = layout;
-  const masking = {
-    facts: factsOf(finding),
-    inPlace: masksInPlace(finding.reads.rules),
-  };
-  const place = (first: number): string => wgsl`
-    const first_key = ${first}u;
-    const keys_at = ${first * layout.keyStride}u;
-    const values_at = VALUES_AT + ${first * layout.valueStride}u;`;
-  const chunks = lines(
-    keys / chunk,
-    (c) => wgsl`
-      {
-        ${place(c * chunk)}
-        ${scoreTile(layout)}
-        ${lines(blocks, (b) => steadySoftmax(layout, b, masking))}
-        ${addValues(layout)}
-      }`,
-  );
-  const first = parts === 1 ? 'next.tile * 64' : `next.tile * 64 + i32(part * ${keys}u)`;
-  const kind = apart
-    ? wgsl`
-      var kind = next.kind;
-      if (kind == SOME_PAIRS) {
-        kind = own_kind(at, own_box, segment, ${first});
-      }
-      let is_partial = kind == SOME_PAIRS;`
-    : 'let is_partial = next.kind == SOME_PAIRS;';
+  const { keys, parts } = layout;
+  const isLine = onLine(layout, finding);
+  // What of the present keys is needed once the next are on their way.
+  const present = [
+    isLine
+      ? parts === 1
+        ? 'let present = line;'
+        : `let present = vec3<i32>(line.x + line.y * i32(part * ${keys}u), line.y, line.z - i32(part * ${keys}u));`
+      : '',
+    apart ? `let first = next.tile * 64${parts === 1 ? '' : ` + i32(part * ${keys}u)`};` : '',
+  ];
   return wgsl`
     ${apart ? 'let own_box = rows_box(at, i32(first_row));' : ''}
     ${begin(main)}
@@ -238,29 +224,85 @@ function steadyLoop(main: MatrixMain): string {
       workgroupBarrier();
       ${commitTile(shader, layout, finding, false)}
       workgroupBarrier();
-      ${place(0)}
-      ${scoreTile(layout)}
-      ${estimateReferences(layout)}
+      ${scoreTile(layout, chunkOf(layout, 0))}
+      ${estimateReferences(layout, chunkOf(layout, 0))}
     }
     while (next.kind != NO_PAIR) {
       workgroupBarrier();
       ${commitTile(shader, layout, finding, false)}
       workgroupBarrier();
       let segment = next.segment;
-      ${kind}
+      ${present}
+      let tile_kind = next.kind;
       ${advance(main)}
       if (next.kind != NO_PAIR) {
         ${fetchTile(shader, layout, finding)}
       }
-      ${
-        apart
-          ? wgsl`
-            if (kind != NO_PAIR) {
-              ${chunks}
-            }`
-          : chunks
-      }
+      ${steadyStep(main)}
     }`;
+}
+
+/** The staged keys, of which `tile_kind` says which pairs are edges. */
+function steadyStep({ layout, finding, apart, inTurns }: MatrixMain): string {
+  const { keys, chunk } = layout;
+  const masking = {
+    facts: factsOf(finding),
+    inPlace: masksInPlace(finding.reads.rules),
+    isLine: onLine(layout, finding),
+  };
+  const chunks = lines(keys / chunk, (c) => {
+    const own = chunkOf(layout, c);
+    const body = wgsl`
+      let is_partial = ${apart ? 'kind' : 'tile_kind'} == SOME_PAIRS;
+      ${scoreTile(layout, own)}
+      ${allBlocks(layout).flatMap((b) => storeScores(layout, own, b))}
+      ${syncOf(layout).sync}
+      ${steadySoftmax(layout, own, 'if partial', masking)}
+      ${addValues(layout, own)}
+      ${keys > chunk ? syncOf(layout).sync : ''}`;
+    return wgsl`
+      {
+        ${
+          apart
+            ? wgsl`
+              var kind = tile_kind;
+              if (kind == SOME_PAIRS) {
+                kind = own_kind(at, own_box, segment, first${c === 0 ? '' : ` + ${c * chunk}`});
+              }
+              if (kind != NO_PAIR) {
+                ${body}
+              }`
+            : body
+        }
+      }`;
+  });
+  return inTurns
+    ? wgsl`
+      if (tile_kind == EVERY_PAIR) {
+        ${chunksInTurns(layout, masking)}
+      } else {
+        ${chunks}
+      }`
+    : chunks.join('\n');
+}
+
+/** Chunks of which all pairs are edges: the products of one fill the waits of the one before. */
+function chunksInTurns(layout: MatrixLayout, masking: Masking): string {
+  const count = layout.keys / layout.chunk;
+  const store = (own: Chunk): readonly string[] =>
+    allBlocks(layout).flatMap((b) => storeScores(layout, own, b));
+  const first = chunkOf(layout, 0);
+  return wgsl`
+    ${scoreTile(layout, first)}
+    ${store(first)}
+    ${lines(count, (c) => {
+      const [own, next] = [chunkOf(layout, c), c + 1 < count ? chunkOf(layout, c + 1) : undefined];
+      return wgsl`
+        ${next ? scoreTile(layout, next) : ''}
+        ${steadySoftmax(layout, own, 'all', masking)}
+        ${next ? store(next) : ''}
+        ${addValues(layout, own)}`;
+    })}`;
 }
 
 /** The staged keys, a chunk at a time, in a loop that compilers cannot unroll. */

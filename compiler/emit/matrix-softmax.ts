@@ -1,6 +1,6 @@
 import { loadWeights, storeScores } from './matrix-products.js';
-import { resultType, syncOf, type MatrixLayout } from './matrix-layout.js';
-import { sideArguments, sideParameters, type SideFacts } from './side-facts.js';
+import { LOOP_CHUNK, resultType, syncOf, type MatrixLayout } from './matrix-layout.js';
+import { isFlat, sideArguments, sideParameters, type SideFacts } from './side-facts.js';
 import { lines, wgsl } from './wgsl.js';
 
 /** Online softmax of a block of scores: matrices → scratch space → lanes → scratch space → matrices. */
@@ -28,15 +28,16 @@ function scorePlace(
 }
 
 /**
- * Statements that read the lane's scores into `s_0`, `s_1`, …: of every second four rows the halves of 8 columns change
+ * Statements that read the lane's scores into `s_B_0`, `s_B_1`, …: of every second four rows the halves of 8 columns change
  * places, so that no two lanes that read together meet in a bank. `swapped` says so, `half` is 0 or 1.
  */
-export function readScores({ pairs, m, sharers }: MatrixLayout): readonly string[] {
+export function readScores(layout: MatrixLayout, b: number): readonly string[] {
+  const { pairs, m, sharers, blockScratch } = layout;
   return lines(pairs, (p) => {
-    const line = `${sharers * p * 2 * m}u + line`;
+    const line = `${b * blockScratch + sharers * p * 2 * m}u + line`;
     return wgsl`
-      var s_${2 * p} = bitcast<vec4<f32>>((*own)[${line} + half]);
-      var s_${2 * p + 1} = bitcast<vec4<f32>>((*own)[${line} + 1u - half]);`;
+      var s_${b}_${2 * p} = bitcast<vec4<f32>>((*own)[${line} + half]);
+      var s_${b}_${2 * p + 1} = bitcast<vec4<f32>>((*own)[${line} + 1u - half]);`;
   });
 }
 
@@ -46,35 +47,37 @@ export const scoreLets = ({ m, sharers }: MatrixLayout): string => wgsl`
   let half = (y >> 2u) & 1u;
   let swapped = half != 0u;`;
 
-/** Statements that turn `s_0`, … relative to the block's reference into weights, and add them up: to `sum`, and to the block's total. */
+/** Statements that turn `s_B_0`, … relative to the block's reference into weights, and add them up: to `sum_B`, and to the block's total. */
 export function weigh(layout: MatrixLayout, b: number): string {
   const each = (line: (q: number) => string): readonly string[] => lines(2 * layout.pairs, line);
   return wgsl`
-    ${each((q) => `s_${q} = exp2(fma(s_${q}, vec4<f32>(TO_LOG2), vec4<f32>(-reference_${b})));`)}
-    let sums = ${each((q) => `s_${q}`).join(' + ')};
-    let sum = (sums.x + sums.y) + (sums.z + sums.w);
-    total_${b} += sum;`;
+    ${each((q) => `s_${b}_${q} = exp2(fma(s_${b}_${q}, vec4<f32>(TO_LOG2), vec4<f32>(-reference_${b})));`)}
+    let sums_${b} = ${each((q) => `s_${b}_${q}`).join(' + ')};
+    let sum_${b} = (sums_${b}.x + sums_${b}.y) + (sums_${b}.z + sums_${b}.w);
+    total_${b} += sum_${b};`;
 }
 
 /** Statements that put the lane's weights into scratch space as f16, 8 in a piece. */
-export function writeWeights({ pairs, sharers, weightStride }: MatrixLayout): string {
-  const packed = (q: number): string => `vec2<u32>(pack2x16float(s_${q}.xy), pack2x16float(s_${q}.zw))`;
+export function writeWeights(layout: MatrixLayout, block: number): string {
+  const { pairs, sharers, weightStride, blockScratch } = layout;
+  const packed = (q: number): string =>
+    `vec2<u32>(pack2x16float(s_${block}_${q}.xy), pack2x16float(s_${block}_${q}.zw))`;
   return wgsl`
-    let weights = y * ${weightStride}u + x;
+    let weights_${block} = y * ${weightStride}u + x;
     ${lines(
       pairs,
       (p) => wgsl`
       {
         let a = ${packed(2 * p)};
         let b = ${packed(2 * p + 1)};
-        (*own)[weights + ${sharers * p}u] = vec4<u32>(select(a, b, swapped), select(b, a, swapped));
+        (*own)[weights_${block} + ${block * blockScratch + sharers * p}u] = vec4<u32>(select(a, b, swapped), select(b, a, swapped));
       }`,
     )}`;
 }
 
 /** The highest of a row's scores, in powers of two, as `top`. */
-export function findTop(layout: MatrixLayout): string {
-  const tops = lines(2 * layout.pairs, (q) => `s_${q}`).reduce((a, c) => `max(${a}, ${c})`);
+export function findTop(layout: MatrixLayout, b: number): string {
+  const tops = lines(2 * layout.pairs, (q) => `s_${b}_${q}`).reduce((a, c) => `max(${a}, ${c})`);
   return wgsl`
     let tops = ${tops};
     var top = TO_LOG2 * max(max(tops.x, tops.y), max(tops.z, tops.w));
@@ -85,12 +88,12 @@ export function findTop(layout: MatrixLayout): string {
  * Statements over the lane's scores, where they lie in scratch space; in a loop, so that this costs no registers where
  * it isn't needed.
  */
-export function overScores(layout: MatrixLayout, body: string): string {
+export function overScores(layout: MatrixLayout, b: number, body: string): string {
   const { place, column } = scorePlace(layout, 'q');
   return wgsl`
     for (var q = 0u; q < ${2 * layout.pairs}u; q++) {
       let column = ${column};
-      let place = ${place};
+      let place = ${b * layout.blockScratch}u + ${place};
       let dots = bitcast<vec4<f32>>((*own)[place]);
       ${body}
       (*own)[place] = bitcast<vec4<u32>>(scores);
@@ -102,11 +105,12 @@ export function updateSoftmax(layout: MatrixLayout, b: number, hasScore: boolean
   const { sync } = syncOf(layout);
   const finish = overScores(
     layout,
+    b,
     `let scores = finish_scores(at, segment, i_${b}, dots, first_key + column, is_partial, careful, &poisoned_${b}${sideArguments(facts, ['i'], b)});`,
   );
   return wgsl`
     // Block ${b}: scores to weights.
-    ${storeScores(layout, b)}
+    ${storeScores(layout, LOOP_CHUNK, b)}
     ${sync}
     ${
       hasScore
@@ -118,16 +122,16 @@ export function updateSoftmax(layout: MatrixLayout, b: number, hasScore: boolean
     }
     {
       ${scoreLets(layout)}
-      ${readScores(layout)}
-      ${findTop(layout)}
+      ${readScores(layout, b)}
+      ${findTop(layout, b)}
       let grown = top > reference_${b} + SLACK;
       ${layout.lone ? '' : '// Waits until all lanes have their scores, too.'}
       ${rescale(layout, b)}
       ${weigh(layout, b)}
-      ${writeWeights(layout)}
+      ${writeWeights(layout, b)}
     }
     ${sync}
-    ${loadWeights(layout, b)}
+    ${loadWeights(layout, LOOP_CHUNK, b)}
     ${b + 1 < layout.blocks || layout.keys > layout.chunk ? sync : ''}`;
 }
 
@@ -185,16 +189,19 @@ function rescale(layout: MatrixLayout, b: number): string {
 }
 
 /**
- * `is_edge`, of a staged key.
- * @param marked places say whether there is a key: masks of coordinates alone then read no positions
+ * `is_edge`, of a staged key: its number among them, and its position.
+ * @param marked places say whether there is a key: masks of coordinates alone then need no positions
+ * @param isLine it is told whether there is a key
  */
-export const emitIsEdge = (facts: SideFacts, marked: boolean): string => wgsl`
-  fn is_edge(at: Place, segment: u32, i: i32, column: u32${sideParameters(facts, 'i')}) -> bool {
-    let j = key_positions[column];
-    ${facts.places ? 'let j_place = key_places[column];' : ''}
-    ${facts.reads.j.length > 0 ? 'let j_reads = key_reads[column];' : ''}
-    return ${facts.places && marked ? 'j_place.w' : 'j'} >= 0 && keep(at, segment, i, j${sideArguments(facts, ['i', 'j'])});
-  }`;
+export function emitIsEdge(facts: SideFacts, marked: boolean, isLine: boolean): string {
+  const isThere = isLine ? 'is_key' : facts.places && marked ? '(j_place.w >= 0)' : '(j >= 0)';
+  return wgsl`
+    fn is_edge(at: Place, segment: u32, i: i32, column: u32, j: i32${isLine ? ', is_key: bool' : ''}${sideParameters(facts, 'i')}) -> bool {
+      ${facts.places ? 'let j_place = key_places[column];' : ''}
+      ${facts.reads.j.length > 0 ? 'let j_reads = key_reads[column];' : ''}
+      return ${isThere} ${isFlat(facts.reads.rules) ? '&' : '&&'} keep(at, segment, i, j${sideArguments(facts, ['i', 'j'])});
+    }`;
+}
 
 /** `finish_scores`: from dot products to the pattern's own scores where there is an edge, LOWEST elsewhere. */
 export function emitFinishScores(hasScore: boolean, facts: SideFacts): string {
@@ -224,10 +231,10 @@ export function emitFinishScores(hasScore: boolean, facts: SideFacts): string {
       var edges = vec4<bool>(true);
       if (is_partial) {
         edges = vec4<bool>(
-          is_edge(at, segment, i, column${given}),
-          is_edge(at, segment, i, column + 1u${given}),
-          is_edge(at, segment, i, column + 2u${given}),
-          is_edge(at, segment, i, column + 3u${given}),
+          is_edge(at, segment, i, column, key_positions[column]${given}),
+          is_edge(at, segment, i, column + 1u, key_positions[column + 1u]${given}),
+          is_edge(at, segment, i, column + 2u, key_positions[column + 2u]${given}),
+          is_edge(at, segment, i, column + 3u, key_positions[column + 3u]${given}),
         );
       }
       if (careful) {

@@ -1,6 +1,5 @@
-import { walk, type Expr } from '../ir/expr.js';
-import { loadWeights, storeScores } from './matrix-products.js';
-import { syncOf, type MatrixLayout } from './matrix-layout.js';
+import { allBlocks, loadWeights, storeScores } from './matrix-products.js';
+import { syncOf, type Chunk, type MatrixLayout } from './matrix-layout.js';
 import { findTop, overScores, readScores, scoreLets, weigh, writeWeights } from './matrix-softmax.js';
 import { sideArguments, sideParameters, type SideFacts } from './side-facts.js';
 import { floatLiteral, lines, wgsl } from './wgsl.js';
@@ -11,18 +10,18 @@ import { floatLiteral, lines, wgsl } from './wgsl.js';
  */
 
 /** Statements that estimate the references from the staged keys' scores, whether they are edges or not. */
-export function estimateReferences(layout: MatrixLayout): string {
+export function estimateReferences(layout: MatrixLayout, chunk: Chunk): string {
   const { sync } = syncOf(layout);
   return wgsl`
     ${lines(
       layout.blocks,
       (b) => wgsl`
-      ${storeScores(layout, b)}
+      ${storeScores(layout, chunk, b)}
       ${sync}
       {
         ${scoreLets(layout)}
-        ${readScores(layout)}
-        ${findTop(layout)}
+        ${readScores(layout, b)}
+        ${findTop(layout, b)}
         reference_${b} = top + MARGIN;
       }
       ${b + 1 < layout.blocks ? sync : ''}`,
@@ -34,73 +33,94 @@ export interface Masking {
   readonly facts: SideFacts;
   /** For short rules: the text comes for every four scores, but they need not go to memory and back. */
   readonly inPlace: boolean;
+  /** Are masks told of the line that the keys lie on, as `present`? */
+  readonly isLine: boolean;
 }
 
-/** Most operations of a rule that is tested in registers. */
-const MOST_OPERATIONS = 40;
-
-/** Are the rules short enough? Sampled keys and edges of graphs are searched for, in loops. */
-export function masksInPlace(rules: readonly Expr[]): boolean {
-  let count = 0;
-  let searches = false;
-  walk(rules, (e) => {
-    count++;
-    searches ||= ['sample', 'sample_at', 'edge', 'weight'].includes(e.op);
-  });
-  return !searches && count <= MOST_OPERATIONS;
-}
-
-/** Statements from a block's scores to its weights. */
-export function steadySoftmax(layout: MatrixLayout, b: number, { facts, inPlace }: Masking): string {
-  const { pairs, sharers } = layout;
+/**
+ * Statements from a chunk's scores, in scratch space, to its weights as matrices. All blocks' lie side by side there, and
+ * what is to be done for one fills the waits of another.
+ * @param edges whether all pairs are edges, or those that masks say if `is_partial`
+ */
+export function steadySoftmax(
+  layout: MatrixLayout,
+  chunk: Chunk,
+  edges: 'all' | 'if partial',
+  masking: Masking,
+): string {
   const { sync } = syncOf(layout);
-  const masked = (scores: string, column: string): string =>
-    `mask_scores(at, segment, i_${b}, ${scores}, first_key + ${column}${sideArguments(facts, ['i'], b)})`;
-  const count = (scores: string): string =>
-    `edges_${b} += dot(select(vec4<f32>(), vec4<f32>(1.0), ${scores} > vec4<f32>(LOWEST)), vec4<f32>(1.0));`;
-  // Rules may have taken lanes apart; what follows counts on lockstep. (Compilers cannot know that no lane says so.)
-  const meet = layout.lone ? `edges_${b} = select(edges_${b}, 0.0, subgroupAny(edges_${b} < 0.0));` : '';
-  const all = `edges_${b} += ${(layout.chunk / sharers).toFixed(1)};`;
-  const later = wgsl`
+  const { inPlace } = masking;
+  const blocks = allBlocks(layout);
+  const all = blocks.map((b) => `edges_${b} += ${(layout.chunk / layout.sharers).toFixed(1)};`);
+  const masked = (): string => wgsl`
     if (is_partial) {
-      ${overScores(layout, `let scores = ${masked('dots', 'column')};\n${count('scores')}`)}
-      ${meet}
+      ${inPlace ? maskInPlace(layout, chunk, masking) : maskThere(layout, chunk, masking)}
     } else {
       ${all}
     }`;
-  const now = wgsl`
-    if (is_partial) {
-      ${lines(2 * pairs, (q) => {
-        const tile = `8u * ${sharers === 1 ? `${q >> 1}u` : `(x + ${sharers * (q >> 1)}u)`}`;
-        const column = `${tile} + 4u * ${q & 1 ? '(1u - half)' : 'half'}`;
-        return `s_${q} = ${masked(`s_${q}`, column)};\n${count(`s_${q}`)}`;
-      })}
-      ${meet}
-    } else {
-      ${all}
-    }`;
+  const mask = edges === 'all' ? all.join('\n') : masked();
   return wgsl`
-    // Block ${b}: scores to weights.
-    ${storeScores(layout, b)}
-    ${sync}
-    ${inPlace ? '' : later}
+    ${inPlace ? '' : mask}
     {
       ${scoreLets(layout)}
-      ${readScores(layout)}
+      ${blocks.flatMap((b) => readScores(layout, b))}
       ${sync}
-      ${inPlace ? now : ''}
-      ${weigh(layout, b)}
-      peak_${b} = max(peak_${b}, sum);
-      ${writeWeights(layout)}
+      ${inPlace ? mask : ''}
+      ${blocks.flatMap((b) => [weigh(layout, b), `peak_${b} = max(peak_${b}, sum_${b});`])}
+      ${blocks.map((b) => writeWeights(layout, b))}
     }
     ${sync}
-    ${loadWeights(layout, b)}
-    ${b + 1 < layout.blocks || layout.keys > layout.chunk ? sync : ''}`;
+    ${blocks.flatMap((b) => loadWeights(layout, chunk, b))}`;
+}
+
+/** `mask_scores` of a row of block b, where `column` is counted from the chunk's first key. */
+const maskScores = (
+  chunk: Chunk,
+  { facts, isLine }: Masking,
+  b: number,
+  scores: string,
+  column: string,
+): string =>
+  `mask_scores(at, segment, i_${b}, ${scores}, ${chunk.firstKey} + ${column}${isLine ? ', present' : ''}${sideArguments(facts, ['i'], b)})`;
+
+/** Four edges for each four pairs that have one: as a bound from above. */
+const countEdges = (b: number, scores: string): string =>
+  `edges_${b} += select(0.0, 4.0, any(${scores} > vec4<f32>(LOWEST)));`;
+
+/** Rules may have taken lanes apart; what follows counts on lockstep. (Compilers cannot know that no lane says so.) */
+const meet = ({ lone }: MatrixLayout, b: number): string =>
+  lone ? `edges_${b} = select(edges_${b}, 0.0, subgroupAny(edges_${b} < 0.0));` : '';
+
+/** Masks the scores in scratch space. */
+const maskThere = (layout: MatrixLayout, chunk: Chunk, masking: Masking): readonly string[] =>
+  allBlocks(layout).flatMap((b) => [
+    overScores(
+      layout,
+      b,
+      `let scores = ${maskScores(chunk, masking, b, 'dots', 'column')};\n${countEdges(b, 'scores')}`,
+    ),
+    meet(layout, b),
+  ]);
+
+/** Masks the scores that were read. */
+function maskInPlace(layout: MatrixLayout, chunk: Chunk, masking: Masking): readonly string[] {
+  const { pairs, sharers } = layout;
+  const column = (q: number): string => {
+    const tile = sharers === 1 ? `${q >> 1}u` : `(x + ${sharers * (q >> 1)}u)`;
+    return `8u * ${tile} + 4u * ${q & 1 ? '(1u - half)' : 'half'}`;
+  };
+  return allBlocks(layout).flatMap((b) => [
+    ...lines(2 * pairs, (q) => {
+      const scores = `s_${b}_${q}`;
+      return `${scores} = ${maskScores(chunk, masking, b, scores, column(q))};\n${countEdges(b, scores)}`;
+    }),
+    meet(layout, b),
+  ]);
 }
 
 /** Declares what tells in the end whether a block's references were off. */
 export const declareWitnesses = (b: number): readonly string[] => [
-  `// Of the lane's keys: the highest sum of weights at a time, and how many are edges.`,
+  `// Of the lane's keys: the highest sum of weights at a time, and how many are edges, at most.`,
   `var peak_${b} = 0.0;`,
   `var edges_${b} = 0.0;`,
 ];
@@ -133,17 +153,21 @@ export const STEADY_CONSTANTS = wgsl`
   const LEAST = ${floatLiteral(LEAST)};`;
 
 /** `mask_scores`: dot products where there is an edge, LOWEST elsewhere. */
-export function emitMaskScores(facts: SideFacts): string {
+export function emitMaskScores(facts: SideFacts, isLine: boolean): string {
   const given = sideArguments(facts, ['i']);
+  const each = [0, 1, 2, 3].map((n) => {
+    const column = n === 0 ? 'column' : `column + ${n}u`;
+    const key = isLine
+      ? `first${n === 0 ? '' : ` + ${n} * line.y`}, ${n} < count`
+      : `key_positions[${column}]`;
+    return `is_edge(at, segment, i, ${column}, ${key}${given})`;
+  });
   return wgsl`
     // Scores of four pairs where they are edges, LOWEST elsewhere.
-    fn mask_scores(at: Place, segment: u32, i: i32, dots: vec4<f32>, column: u32${sideParameters(facts, 'i')}) -> vec4<f32> {
-      let edges = vec4<bool>(
-        is_edge(at, segment, i, column${given}),
-        is_edge(at, segment, i, column + 1u${given}),
-        is_edge(at, segment, i, column + 2u${given}),
-        is_edge(at, segment, i, column + 3u${given}),
-      );
-      return select(vec4<f32>(LOWEST), dots, edges);
+    fn mask_scores(at: Place, segment: u32, i: i32, dots: vec4<f32>, column: u32${isLine ? ', line: vec3<i32>' : ''}${sideParameters(facts, 'i')}) -> vec4<f32> {
+      ${isLine ? 'let first = line.x + line.y * i32(column);\nlet count = line.z - i32(column);' : ''}
+      return select(vec4<f32>(LOWEST), dots, vec4<bool>(
+        ${each.join(',\n')},
+      ));
     }`;
 }

@@ -1,43 +1,92 @@
 import { careOrLeave } from './matrix-care.js';
+import { allBlocks } from './matrix-products.js';
 import { overSharers } from './matrix-softmax.js';
 import { syncOf, type MatrixLayout } from './matrix-layout.js';
+import { rowStart } from './place.js';
 import type { Shader } from './shader.js';
+import { writeQuad } from './store.js';
 import { lines, wgsl } from './wgsl.js';
 
-/** The end of a matrix kernel: results from matrices to lanes, a look for NaN and infinity, and out to memory. */
+/**
+ * The end of a matrix kernel: results from matrices to lanes, a look for NaN and infinity, and out to memory. Results
+ * pass through scratch space as many columns at a time as fit (a *part*); lanes side by side then have quads of columns
+ * side by side, and write them together.
+ */
 
-/** Results of block b in the lane's own vec4s `sum_B_C`: columns x + sharers · c. */
+interface Part {
+  readonly number: number;
+  /** First matrix of results, and how many. */
+  readonly first: number;
+  readonly count: number;
+}
+
+const partsOf = ({ valueColumns, chunk, n }: MatrixLayout): readonly Part[] => {
+  const most = chunk / n;
+  return Array.from({ length: Math.ceil(valueColumns / most) }, (_, number) => ({
+    number,
+    first: number * most,
+    count: Math.min(most, valueColumns - number * most),
+  }));
+};
+
+/** Quads of a row of a part; of the last one some may not be there. */
+const quadsOf = ({ chunk }: MatrixLayout): number => chunk / 4;
+
+/** Quads of a block's part that a lane has: lane, lane + lanes, … , row after row. */
+const shareOf = (layout: MatrixLayout): number => (layout.m * quadsOf(layout)) / layout.lanes;
+
+/** Statements for each number of a lane's quads: `row_of_N`, its row of the block, and `column_N`, its column of the part. */
+const places = (layout: MatrixLayout): readonly string[] =>
+  lines(shareOf(layout), (q) => {
+    const number = q === 0 ? 'lane' : `(lane + ${q * layout.lanes}u)`;
+    return `let row_of_${q} = ${number} / ${quadsOf(layout)}u;\nlet column_${q} = ${number} % ${quadsOf(layout)}u;`;
+  });
+
+/** Sums up what the lanes of a row share, and reads the results of block b into the lane's quads `sum_B_PART_N`. */
 function readResults(layout: MatrixLayout, b: number): string {
-  const { valueColumns, n, chunk, sharers, resultStride, columns } = layout;
+  const { n, resultStride } = layout;
   const { sync } = syncOf(layout);
-  const perPart = chunk / n;
-  const perLane = chunk / 4 / sharers;
-  const parts = Math.ceil(valueColumns / perPart);
   const share = (name: string): readonly string[] =>
     overSharers(layout, (other) => `${name} += subgroupShuffleXor(${name}, ${other});`);
   const shares = [...share(`total_${b}`), ...(layout.steady ? share(`edges_${b}`) : [])];
   return wgsl`
     ${shares}
     ${layout.steady ? `// An estimate says nothing of a row without edges.\nreference_${b} = select(FLOOR, reference_${b}, total_${b} > 0.0);` : ''}
-    ${lines(parts, (part) => {
-      const matrices = Array.from({ length: Math.min(perPart, valueColumns - part * perPart) }, (_, c) => c);
-      const mine = Array.from({ length: Math.min(perLane, columns - part * perLane) }, (_, c) => c);
-      return wgsl`
-        ${matrices.map((c) => `subgroupMatrixStore<row_major>(own, ${(c * n) / 4}u, result_${b}_${part * perPart + c}, ${resultStride}u);`)}
-        ${sync}
-        ${mine.map((c) => `let sum_${b}_${part * perLane + c} = bitcast<vec4<f32>>((*own)[y * ${resultStride}u + x + ${sharers * c}u]);`)}
-        ${sync}`;
-    })}
-    var bits_${b} = bitcast<u32>(total_${b}) & INFINITY_BITS;
-    ${lines(columns, (c) => {
-      const bits = `(bitcast<vec4<u32>>(sum_${b}_${c}) & vec4<u32>(INFINITY_BITS))`;
-      return wgsl`
-        {
-          let bits = ${bits};
-          bits_${b} = max(bits_${b}, max(max(bits.x, bits.y), max(bits.z, bits.w)));
-        }`;
-    })}`;
+    ${lines(shareOf(layout), (q) => `let position_${b}_${q} = subgroupShuffle(row_${b}, row_of_${q});`)}
+    // So that NaN and infinity are seen.
+    var bits_${b} = select(0u, bitcast<u32>(total_${b}) & INFINITY_BITS, row_${b} >= 0);
+    ${partsOf(layout).map(
+      (part) => wgsl`
+      ${lines(part.count, (c) => `subgroupMatrixStore<row_major>(own, ${(c * n) / 4}u, result_${b}_${part.first + c}, ${resultStride}u);`)}
+      ${sync}
+      ${lines(shareOf(layout), (q) => {
+        const name = `sum_${b}_${part.number}_${q}`;
+        return wgsl`
+          let ${name} = bitcast<vec4<f32>>((*own)[row_of_${q} * ${resultStride}u + column_${q}]);
+          bits_${b} = max(bits_${b}, select(0u, highest_bits(${name}), ${isThere(layout, part, b, q)}));`;
+      })}
+      ${sync}`,
+    )}`;
 }
+
+/** Conditions: there is such a row, and such a column of its results. */
+function isThere(layout: MatrixLayout, part: Part, b: number, q: number): string {
+  return [`position_${b}_${q} >= 0`, ...isColumn(layout, part, q)].join(' && ');
+}
+
+function isColumn(layout: MatrixLayout, part: Part, q: number): readonly string[] {
+  const width = 2 * layout.valueWidth;
+  const first = part.number * quadsOf(layout);
+  return first + quadsOf(layout) <= width ? [] : [`column_${q} < ${width - first}u`];
+}
+
+/** `highest_bits`, of four numbers: INFINITY_BITS if any is NaN or infinite. */
+export const HIGHEST_BITS = wgsl`
+  // The highest exponent, where it stands in the bits.
+  fn highest_bits(x: vec4<f32>) -> u32 {
+    let bits = bitcast<vec4<u32>>(x) & vec4<u32>(INFINITY_BITS);
+    return max(max(bits.x, bits.y), max(bits.z, bits.w));
+  }`;
 
 /** Whatever a lane found is known to all of its row. Without care nothing is looked for. */
 const sharePoison = (layout: MatrixLayout, b: number): string =>
@@ -47,20 +96,49 @@ const sharePoison = (layout: MatrixLayout, b: number): string =>
       var poison_${b} = select(0u, 1u, poisoned_${b});
       ${overSharers(layout, (other) => `poison_${b} |= subgroupShuffleXor(poison_${b}, ${other});`)}`;
 
+const readAll = (shader: Shader, layout: MatrixLayout): string => wgsl`
+  ${places(layout)}
+  ${allBlocks(layout).map((b) => readResults(layout, b))}
+  ${careOrLeave(shader, layout)}
+  ${allBlocks(layout).map((b) => sharePoison(layout, b))}`;
+
+/** Statements that write the lane's quads of a block, by number and part. */
+const eachQuad = (
+  layout: MatrixLayout,
+  before: (q: number) => string,
+  write: (q: number, part: Part) => string,
+): readonly string[] =>
+  lines(
+    shareOf(layout),
+    (q) => wgsl`
+    {
+      ${before(q)}
+      ${partsOf(layout).map((part) => {
+        const conditions = isColumn(layout, part, q);
+        return conditions.length === 0
+          ? write(q, part)
+          : wgsl`
+            if (${conditions.join(' && ')}) {
+              ${write(q, part)}
+            }`;
+      })}
+    }`,
+  );
+
 export function storeRows(shader: Shader, layout: MatrixLayout, merge: boolean): string {
-  const { blocks, columns } = layout;
   const { sync } = syncOf(layout);
-  const sums = (b: number): string => lines(columns, (c) => `sum_${b}_${c}`).join(', ');
+  const blocks = allBlocks(layout);
+  const lse = shader.bind('lse', 'read_write');
+  const row = (position: string): string => `u32(${position} - end.first)`;
+  const start = (tensor: 'out' | 'lse', position: string): string =>
+    rowStart(shader, tensor, row(position)).replaceAll('at.', 'end.');
   return wgsl`
-    ${lines(blocks, (b) => readResults(layout, b))}
-    ${careOrLeave(shader, layout)}
-    ${lines(blocks, (b) => sharePoison(layout, b))}
+    ${readAll(shader, layout)}
     ${
       merge
         ? [
             '// Read by all lanes of a row before one of them writes.',
-            ...lines(
-              blocks,
+            ...blocks.map(
               (b) =>
                 wgsl`
               var before_${b} = NEGATIVE_INFINITY_BITS;
@@ -72,37 +150,56 @@ export function storeRows(shader: Shader, layout: MatrixLayout, merge: boolean):
           ]
         : ''
     }
-    ${lines(
-      blocks,
+    ${blocks.map(
       (b) => wgsl`
-      if (row_${b} >= 0) {
-        store_row(end, row_${b}, reference_${b} * TO_LOG, total_${b}, poison_${b} != 0u, ${merge ? `before_${b}, ` : ''}x, ${sums(b)});
+      {
+        let of_row = mix_row(end, max(row_${b}, end.first), reference_${b} * TO_LOG, total_${b}, poison_${b} != 0u${merge ? `, before_${b}` : ''});
+        if (row_${b} >= 0 && x == 0u) {
+          ${lse}[${start('lse', `row_${b}`)}] = lse_bits(of_row);
+        }
+        ${eachQuad(
+          layout,
+          (q) => wgsl`
+            var mix: Mix;
+            mix.share = subgroupShuffle(of_row.share, row_of_${q});
+            ${merge ? `mix.old_share = subgroupShuffle(of_row.old_share, row_of_${q});` : ''}
+            mix.is_nan = subgroupShuffle(u32(of_row.is_nan), row_of_${q}) != 0u;
+            let start = ${start('out', `position_${b}_${q}`)} + column_${q};`,
+          (q, part) => wgsl`
+            if (position_${b}_${q} >= 0) {
+              ${writeQuad(
+                shader,
+                { merge },
+                {
+                  at: `start + ${part.number * quadsOf(layout)}u`,
+                  sums: `sum_${b}_${part.number}_${q}`,
+                  mix: 'mix',
+                },
+              )}
+            }`,
+        )}
       }`,
     )}`;
 }
 
 /** Partial results, as the merging kernel reads them. */
 export function storeParts(shader: Shader, layout: MatrixLayout): string {
-  const { blocks, columns, sharers, rows, m } = layout;
+  const { rows, m } = layout;
   const parts = shader.bind('parts', 'read_write');
   const width = 2 * layout.valueWidth;
-  const stores = (b: number): readonly string[] =>
-    lines(columns, (c) => {
-      const column = c === 0 ? 'x' : `x + ${sharers * c}u`;
-      const line = `${parts}[part_${b} + ${column}] = sum_${b}_${c};`;
-      return sharers * (c + 1) <= width ? line : `if (${column} < ${width}u) {\n  ${line}\n}`;
-    });
+  const start = (b: number, row: string): string =>
+    `(number * ${rows}u + first_row + ${b * m}u + ${row}) * ${width + 1}u`;
   return wgsl`
-    ${lines(blocks, (b) => readResults(layout, b))}
-    ${careOrLeave(shader, layout)}
-    ${lines(blocks, (b) => sharePoison(layout, b))}
-    ${lines(
-      blocks,
+    ${readAll(shader, layout)}
+    ${allBlocks(layout).map(
       (b) => wgsl`
-      let part_${b} = (number * ${rows}u + first_row + ${b * m}u + y) * ${width + 1}u;
-      ${stores(b)}
+      ${eachQuad(
+        layout,
+        (q) => `let start = ${start(b, `row_of_${q}`)} + column_${q};`,
+        (q, part) => `${parts}[start + ${part.number * quadsOf(layout)}u] = sum_${b}_${part.number}_${q};`,
+      )}
       if (x == 0u) {
-        parts[part_${b} + ${width}u] = vec4<f32>(reference_${b} * TO_LOG, total_${b}, f32(poison_${b}), 0.0);
+        parts[${start(b, 'y')} + ${width}u] = vec4<f32>(reference_${b} * TO_LOG, total_${b}, f32(poison_${b}), 0.0);
       }`,
     )}`;
 }

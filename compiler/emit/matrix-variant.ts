@@ -49,12 +49,12 @@ export function matrixChoices(target: Target): readonly MatrixChoice[] {
   ];
   const steady = [
     wide <= 64
-      ? { unit: NVIDIA, tiling: tiling({ blocks: 2, steady: true }) }
+      ? { unit: NVIDIA, tiling: tiling({ blocks: 2, keys: 32, chunk: 16, steady: true }) }
       : {
           unit: NVIDIA,
           tiling: tiling({ subgroups: 8, keys: wide <= 128 ? 32 : 16, chunk: 16, steady: true }),
         },
-    { unit: NVIDIA, tiling: tiling({ steady: true }) },
+    { unit: NVIDIA, tiling: tiling({ keys: wide <= 64 ? 32 : 16, chunk: 16, steady: true }) },
     online[0],
   ];
   return [

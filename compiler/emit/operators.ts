@@ -27,7 +27,7 @@ export const primary = (text: string): Text => ({ text, level: Level.Primary });
 export const within = (t: Text, least: Level): string => (t.level < least ? `(${t.text})` : t.text);
 
 /** Prints an operation on printed arguments. */
-export function printOperation(e: Operation, x: readonly Text[], shader: Shader): Text {
+export function printOperation(e: Operation, x: readonly Text[], shader: Shader, flat = false): Text {
   const call = (name: string, args: readonly Text[] = x): Text =>
     primary(`${name}(${args.map((a) => a.text).join(', ')})`);
   const infix = (operator: string, level: Level, left: Level, right: Level): Text => ({
@@ -87,8 +87,9 @@ export function printOperation(e: Operation, x: readonly Text[], shader: Shader)
     case 'to_float':
       return call('f32');
     case 'and':
-      return infix('&&', Level.And, Level.And, Level.Bits);
+      return flat ? bits('&') : infix('&&', Level.And, Level.And, Level.Bits);
     case 'or':
+      if (flat) return { text: x.map((a) => within(a, Level.Unary)).join(' | '), level: Level.Bits };
       return {
         text: x.map((a) => (a.level === Level.And ? `(${a.text})` : within(a, Level.Or))).join(' || '),
         level: Level.Or,

@@ -15,7 +15,7 @@ import { lines, wgsl } from './wgsl.js';
 export const refines = (pass: TilePass): boolean =>
   pass.plan === 'kernel' && pass.segments.length > 0 && pass.segments.every((s) => s.space.kind !== 'grid');
 
-/** `rows_box(at, first_row)` and `own_kind(at, box, segment, first)`, of the keys from coordinate `first` on. */
+/** `rows_box(at, first_row)` and `own_kind(at, box, segment, first)`, of a chunk of keys from coordinate `first` on. */
 export function emitOwnKinds(
   shader: Shader,
   target: Target,
@@ -26,7 +26,7 @@ export function emitOwnKinds(
   const call = (n: number): string => `return own_kind_${n}(at, box, first);`;
   return [
     emitRowsBox(shader, target, pass, layout),
-    ...pass.segments.map((s, n) => emitKindOf(shader, target, s, n, 'own_kind', layout.keys)),
+    ...pass.segments.map((s, n) => emitKindOf(shader, target, s, n, 'own_kind', layout.chunk)),
     wgsl`
     // Which pairs of some rows and the keys from a coordinate on are edges?
     fn own_kind(at: Place, box: Box, segment: u32, first: i32) -> u32 {

@@ -3,8 +3,8 @@ import { wgsl } from './wgsl.js';
 
 /**
  * What the storage types are in WGSL. One array element always holds four numbers, so that kernels index all types
- * alike. Conversions to f16 and bf16 are by integers: WGSL leaves open how its own round, what they make of numbers past
- * the range of f16 (`pack2x16float`), and whether there is such a thing as NaN.
+ * alike. Rounding to f16 and bf16 is by integers: WGSL leaves open how its own conversions round, what they make of numbers
+ * past the range of f16 (`pack2x16float`) or below 2^-14, and whether there is such a thing as NaN.
  */
 export const PRELUDES: Preludes = {
   inputs: {
@@ -79,6 +79,15 @@ export const PRELUDES: Preludes = {
       fn write_out(x: vec4<f32>) -> OutQuad {
         let bits = bitcast<vec4<u32>>(x);
         let size = bits & vec4<u32>(0x7fffffffu);
+        // Seldom below 2^-14, or from 65504.
+        if (any(size - 0x38800000u >= vec4<u32>(0x0effe000u))) {
+          return odd_halves(bits, size);
+        }
+        // What has been rounded already is packed without rounding.
+        let rounded = bitcast<vec4<f32>>((bits + ((bits >> vec4<u32>(13u)) & vec4<u32>(1u)) + 0xfffu) & vec4<u32>(0xffffe000u));
+        return OutQuad(pack2x16float(rounded.xy), pack2x16float(rounded.zw));
+      }
+      fn odd_halves(bits: vec4<u32>, size: vec4<u32>) -> OutQuad {
         // From 2^-14: the exponent's bias goes from 127 to 15, and a carry out of the fraction into it.
         let normal = (size - 0x38000000u + 0xfffu + ((size >> vec4<u32>(13u)) & vec4<u32>(1u))) >> vec4<u32>(13u);
         // Below, in steps of 2^-24; less than half a step is 0.

@@ -5,7 +5,7 @@ import { printReturn } from './expression.js';
 import { edgesType } from './attend.js';
 import { loopBounds, rowOf, scoresOf, type Layout } from './layout.js';
 import type { Shader } from './shader.js';
-import { readName, sideArguments, sideParameters, type SideFacts } from './side-facts.js';
+import { isFlat, readName, sideArguments, sideParameters, type SideFacts } from './side-facts.js';
 import { pairName, printerFor, type Target } from './target.js';
 import { comment, floatLiteral, lines, wgsl } from './wgsl.js';
 
@@ -88,9 +88,10 @@ export function emitKeep(
     ${comment(s.sources.join('\n'))}
     fn ${name}(at: Place, ${parameters}i: i32, j: i32${more}) -> bool {
       ${facts?.places ? placeLets([rule]) : coordinateLets(shader, target, [rule])}
-      ${printReturn(rule, printerFor(shader, target, local))}
+      ${printReturn(rule, { ...printerFor(shader, target, local), flat })}
     }`;
   const rules = facts?.reads.rules ?? segments.map((s) => s.keep);
+  const flat = facts !== undefined && isFlat(rules);
   if (segments.length === 1) return [one(segments[0], rules[0], 'keep', 'segment: u32, ')];
   return [
     ...segments.map((s, n) => one(s, rules[n], `keep_${n}`, '')),

@@ -66,6 +66,29 @@ export function sideReads(rules: readonly Expr[]): SideReads {
   return { ...found, rules: replaced };
 }
 
+/** Sampled keys and edges of graphs are searched for, in loops. */
+const SEARCHES: readonly Expr['op'][] = ['sample', 'sample_at', 'edge', 'weight'];
+const READS: readonly Expr['op'][] = ['table', 'table_min', 'table_max', 'edges_any', 'edges_all'];
+
+/** Most operations of rules that are short. */
+const SHORT = 40;
+
+function areShort(rules: readonly Expr[], without: readonly Expr['op'][]): boolean {
+  let count = 0;
+  let found = false;
+  walk(rules, (e) => {
+    count++;
+    found ||= without.includes(e.op);
+  });
+  return !found && count <= SHORT;
+}
+
+/** Are the rules short enough to be tested in registers, where their text comes for every four scores? */
+export const masksInPlace = (rules: readonly Expr[]): boolean => areShort(rules, SEARCHES);
+
+/** Are they arithmetic alone, too? Then evaluating all of them costs less than branches around parts. */
+export const isFlat = (rules: readonly Expr[]): boolean => areShort(rules, [...SEARCHES, ...READS]);
+
 /** WGSL of a variable that stands for a read. */
 export function readName(reads: SideReads, name: string): string | undefined {
   const parts = /^([ij])\.read\.(\d)$/.exec(name);

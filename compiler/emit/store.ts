@@ -45,36 +45,18 @@ export function emitReadBefore(shader: Shader): string {
     }`;
 }
 
-export function emitStore(shader: Shader, target: Target, options: StoreOptions): readonly string[] {
-  const out = shader.bind('out', 'read_write');
-  const lse = shader.bind('lse', 'read_write');
-  const nan = shader.uniform('nan', 'u32', { kind: 'bits', value: 0x7fc00000 });
-  const width = target.valueDim / 4;
-  const sink = options.sink && target.mix.sink ? 'sink_factor(at, i, row_lse)' : undefined;
-
-  // How many steps, and how much more.
-  const steps = (n: number): number => (options.paired ? n >> 1 : n);
-  const offset = (n: number): number => options.step * steps(n) + (options.paired ? n & 1 : 0);
-  const column = (n: number): string => (n === 0 ? 'column' : `column + ${offset(n)}u`);
-  const write = (n: number): string => {
-    const at = `row_start + ${column(n)}`;
-    const guarded = options.merge
-      ? wgsl`
-        // A share of 0 keeps nothing, whatever stood there.
-        var value_${n} = sums_${n} * share;
-        if (old_share > 0.0) {
-          value_${n} += read_out(${out}[${at}]) * old_share;
-        }
-        ${out}[${at}] = write_out(select(value_${n}, nan, is_nan));`
-      : `${out}[${at}] = write_out(select(sums_${n} * share, nan, is_nan));`;
-    const fits = options.step * (steps(n) + 1) <= width;
-    return fits
-      ? guarded
-      : wgsl`
-        if (${column(n)} < ${width}u) {
-          ${guarded}
-        }`;
-  };
+/**
+ * `mix_row`: what becomes of a row, from the sum of its weights.
+ * @param merge with what (out, lse) hold
+ * @param sink whether the sink is applied: only where nothing merges with the row later
+ */
+export function emitMix(
+  shader: Shader,
+  target: Target,
+  options: Pick<StoreOptions, 'merge' | 'sink'>,
+): readonly string[] {
+  const { merge } = options;
+  const sink = options.sink && target.mix.sink ? 'sink_factor(at, i, mix.lse)' : undefined;
   const mergeLines = wgsl`
     // log(exp(a) + exp(b)) of this pass and those before.
     let own_lse = select(LOWEST, highest + log(total), total > 0.0);
@@ -83,18 +65,90 @@ export function emitStore(shader: Shader, target: Target, options: StoreOptions)
     let own_weight = select(0.0, exp(own_lse - top), own_lse > LOWEST);
     let old_weight = select(0.0, exp(old_lse - top), old_lse > LOWEST);
     let weight = own_weight + old_weight;
-    let found = weight > 0.0;
-    let row_lse = top + log(select(1.0, weight, found));
+    mix.found = weight > 0.0;
+    mix.lse = top + log(select(1.0, weight, mix.found));
     ${sink ? `let keeps = ${sink};` : ''}
-    let share = select(0.0, own_weight / (weight * total), own_weight > 0.0)${sink ? ' * keeps' : ''};
-    let old_share = select(0.0, old_weight / weight, old_weight > 0.0)${sink ? ' * keeps' : ''};`;
+    mix.share = select(0.0, own_weight / (weight * total), own_weight > 0.0)${sink ? ' * keeps' : ''};
+    mix.old_share = select(0.0, old_weight / weight, old_weight > 0.0)${sink ? ' * keeps' : ''};`;
   const plainLines = wgsl`
-    let found = total > 0.0;
-    let row_lse = highest + log(select(1.0, total, found));
-    let share = select(0.0, ${sink ? `${sink} / total` : '1.0 / total'}, found);`;
+    mix.found = total > 0.0;
+    mix.lse = highest + log(select(1.0, total, mix.found));
+    mix.share = select(0.0, ${sink ? `${sink} / total` : '1.0 / total'}, mix.found);`;
+  const mix = wgsl`
+    // A row's factors: of the sums${merge ? ', and of what stands in out' : ''}. And its lse, if there was an edge.
+    struct Mix {
+      share: f32,
+      ${merge ? 'old_share: f32,' : ''}
+      is_nan: bool,
+      found: bool,
+      lse: f32,
+    }
+    // Of the row of position i, where total is the sum of the weights, relative to exp(highest).${merge ? ' They merge with what earlier passes left.' : ''}
+    fn mix_row(at: Place, i: i32, highest: f32, total: f32, poisoned: bool${merge ? ', before: u32' : ''}) -> Mix {
+      var mix: Mix;
+      ${merge ? 'let old_is_nan = (before & 0x7fffffffu) > INFINITY_BITS;' : ''}
+      // A sum past the range of f32 is told too.
+      mix.is_nan = poisoned || (bitcast<u32>(total) & INFINITY_BITS) == INFINITY_BITS${merge ? ' || old_is_nan' : ''};
+      ${merge ? mergeLines : plainLines}
+      return mix;
+    }
+    // The bits of its lse.
+    fn lse_bits(mix: Mix) -> u32 {
+      let bits = select(NEGATIVE_INFINITY_BITS, bitcast<u32>(mix.lse), mix.found);
+      return select(bits, NAN_BITS, mix.is_nan);
+    }`;
+  return sink ? [mix, emitSinkFactor(shader, target)] : [mix];
+}
+
+/** A statement that writes four columns of out: `at` is their place, `mix` the row's, or what has the same fields. */
+export function writeQuad(
+  shader: Shader,
+  { merge }: Pick<StoreOptions, 'merge'>,
+  names: { readonly at: string; readonly sums: string; readonly mix: string },
+): string {
+  const out = shader.bind('out', 'read_write');
+  const nan = shader.uniform('nan', 'u32', { kind: 'bits', value: 0x7fc00000 });
+  const { at, sums, mix } = names;
+  const write = (value: string): string =>
+    `${out}[${at}] = write_out(select(${value}, vec4<f32>(bitcast<f32>(${nan})), ${mix}.is_nan));`;
+  return merge
+    ? wgsl`
+      {
+        // A share of 0 keeps nothing, whatever stood there.
+        var value = ${sums} * ${mix}.share;
+        if (${mix}.old_share > 0.0) {
+          value += read_out(${out}[${at}]) * ${mix}.old_share;
+        }
+        ${write('value')}
+      }`
+    : write(`${sums} * ${mix}.share`);
+}
+
+export function emitStore(shader: Shader, target: Target, options: StoreOptions): readonly string[] {
+  const lse = shader.bind('lse', 'read_write');
+  const width = target.valueDim / 4;
+
+  // How many steps, and how much more.
+  const steps = (n: number): number => (options.paired ? n >> 1 : n);
+  const offset = (n: number): number => options.step * steps(n) + (options.paired ? n & 1 : 0);
+  const column = (n: number): string => (n === 0 ? 'column' : `column + ${offset(n)}u`);
+  const write = (n: number): string => {
+    const line = writeQuad(shader, options, {
+      at: `row_start + ${column(n)}`,
+      sums: `sums_${n}`,
+      mix: 'mix',
+    });
+    const fits = options.step * (steps(n) + 1) <= width;
+    return fits
+      ? line
+      : wgsl`
+        if (${column(n)} < ${width}u) {
+          ${line}
+        }`;
+  };
   const store = wgsl`
     // Writes the row of position i: sums are the weighted values of some of its columns, total the sum of the weights,
-    // both relative to exp(highest).${options.merge ? ' They merge with what earlier passes left.' : ''}
+    // both relative to exp(highest).
     fn store_row(
       at: Place,
       i: i32,
@@ -106,19 +160,14 @@ export function emitStore(shader: Shader, target: Target, options: StoreOptions)
       ${lines(options.columns, (n) => `sums_${n}: vec4<f32>,`)}
     ) {
       let row = u32(i - at.first);
-      ${options.merge ? 'let old_is_nan = (before & 0x7fffffffu) > INFINITY_BITS;' : ''}
-      // A sum past the range of f32 is told too.
-      let is_nan = poisoned || (bitcast<u32>(total) & INFINITY_BITS) == INFINITY_BITS${options.merge ? ' || old_is_nan' : ''};
-      ${options.merge ? mergeLines : plainLines}
-      let nan = vec4<f32>(bitcast<f32>(${nan}));
+      let mix = mix_row(at, i, highest, total, poisoned${options.merge ? ', before' : ''});
       let row_start = ${rowStart(shader, 'out', 'row')};
       ${lines(options.columns, write)}
       if (column == 0u) {
-        let bits = select(NEGATIVE_INFINITY_BITS, bitcast<u32>(row_lse), found);
-        ${lse}[${rowStart(shader, 'lse', 'row')}] = select(bits, NAN_BITS, is_nan);
+        ${lse}[${rowStart(shader, 'lse', 'row')}] = lse_bits(mix);
       }
     }`;
-  return sink ? [store, emitSinkFactor(shader, target)] : [store];
+  return [store, ...emitMix(shader, target, options)];
 }
 
 /** What the sink leaves of a row: exp(lse) / (exp(lse) + exp(sink)). */

@@ -43,8 +43,8 @@ struct Shape {
   lse_batch: u32,
   lse_head: u32,
   batch: u32,
-  nan: u32,
   out_row: u32,
+  nan: u32,
   lse_row: u32,
   four: u32,
   chunk_width: u32,
@@ -640,18 +640,35 @@ fn store_row(
   sums_0: vec4<f32>,
 ) {
   let row = u32(i - at.first);
-  // A sum past the range of f32 is told too.
-  let is_nan = poisoned || (bitcast<u32>(total) & INFINITY_BITS) == INFINITY_BITS;
-  let found = total > 0.0;
-  let row_lse = highest + log(select(1.0, total, found));
-  let share = select(0.0, 1.0 / total, found);
-  let nan = vec4<f32>(bitcast<f32>(shape.nan));
+  let mix = mix_row(at, i, highest, total, poisoned);
   let row_start = at.out_start + row * shape.out_row;
-  out[row_start + column] = write_out(select(sums_0 * share, nan, is_nan));
+  out[row_start + column] = write_out(select(sums_0 * mix.share, vec4<f32>(bitcast<f32>(shape.nan)), mix.is_nan));
   if (column == 0u) {
-    let bits = select(NEGATIVE_INFINITY_BITS, bitcast<u32>(row_lse), found);
-    lse[at.lse_start + row * shape.lse_row] = select(bits, NAN_BITS, is_nan);
+    lse[at.lse_start + row * shape.lse_row] = lse_bits(mix);
   }
+}
+
+// A row's factors: of the sums. And its lse, if there was an edge.
+struct Mix {
+  share: f32,
+  is_nan: bool,
+  found: bool,
+  lse: f32,
+}
+// Of the row of position i, where total is the sum of the weights, relative to exp(highest).
+fn mix_row(at: Place, i: i32, highest: f32, total: f32, poisoned: bool) -> Mix {
+  var mix: Mix;
+  // A sum past the range of f32 is told too.
+  mix.is_nan = poisoned || (bitcast<u32>(total) & INFINITY_BITS) == INFINITY_BITS;
+  mix.found = total > 0.0;
+  mix.lse = highest + log(select(1.0, total, mix.found));
+  mix.share = select(0.0, 1.0 / total, mix.found);
+  return mix;
+}
+// The bits of its lse.
+fn lse_bits(mix: Mix) -> u32 {
+  let bits = select(NEGATIVE_INFINITY_BITS, bitcast<u32>(mix.lse), mix.found);
+  return select(bits, NAN_BITS, mix.is_nan);
 }
 
 // The tile that a coordinate lies in; those before the first lie in tile -1.
@@ -1282,8 +1299,8 @@ struct Shape {
   lse_head: u32,
   batch: u32,
   splits: u32,
-  nan: u32,
   out_row: u32,
+  nan: u32,
   lse_row: u32,
 }
 
@@ -1459,18 +1476,35 @@ fn store_row(
   sums_0: vec4<f32>,
 ) {
   let row = u32(i - at.first);
-  // A sum past the range of f32 is told too.
-  let is_nan = poisoned || (bitcast<u32>(total) & INFINITY_BITS) == INFINITY_BITS;
-  let found = total > 0.0;
-  let row_lse = highest + log(select(1.0, total, found));
-  let share = select(0.0, 1.0 / total, found);
-  let nan = vec4<f32>(bitcast<f32>(shape.nan));
+  let mix = mix_row(at, i, highest, total, poisoned);
   let row_start = at.out_start + row * shape.out_row;
   if (column < 16u) {
-    out[row_start + column] = write_out(select(sums_0 * share, nan, is_nan));
+    out[row_start + column] = write_out(select(sums_0 * mix.share, vec4<f32>(bitcast<f32>(shape.nan)), mix.is_nan));
   }
   if (column == 0u) {
-    let bits = select(NEGATIVE_INFINITY_BITS, bitcast<u32>(row_lse), found);
-    lse[at.lse_start + row * shape.lse_row] = select(bits, NAN_BITS, is_nan);
+    lse[at.lse_start + row * shape.lse_row] = lse_bits(mix);
   }
+}
+
+// A row's factors: of the sums. And its lse, if there was an edge.
+struct Mix {
+  share: f32,
+  is_nan: bool,
+  found: bool,
+  lse: f32,
+}
+// Of the row of position i, where total is the sum of the weights, relative to exp(highest).
+fn mix_row(at: Place, i: i32, highest: f32, total: f32, poisoned: bool) -> Mix {
+  var mix: Mix;
+  // A sum past the range of f32 is told too.
+  mix.is_nan = poisoned || (bitcast<u32>(total) & INFINITY_BITS) == INFINITY_BITS;
+  mix.found = total > 0.0;
+  mix.lse = highest + log(select(1.0, total, mix.found));
+  mix.share = select(0.0, 1.0 / total, mix.found);
+  return mix;
+}
+// The bits of its lse.
+fn lse_bits(mix: Mix) -> u32 {
+  let bits = select(NEGATIVE_INFINITY_BITS, bitcast<u32>(mix.lse), mix.found);
+  return select(bits, NAN_BITS, mix.is_nan);
 }

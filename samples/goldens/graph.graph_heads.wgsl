@@ -54,8 +54,8 @@ struct Shape {
   v_row: u32,
   k_row: u32,
   q_row: u32,
-  nan: u32,
   out_row: u32,
+  nan: u32,
   lse_row: u32,
 }
 
@@ -406,18 +406,35 @@ fn store_row(
   sums_0: vec4<f32>,
 ) {
   let row = u32(i - at.first);
-  // A sum past the range of f32 is told too.
-  let is_nan = poisoned || (bitcast<u32>(total) & INFINITY_BITS) == INFINITY_BITS;
-  let found = total > 0.0;
-  let row_lse = highest + log(select(1.0, total, found));
-  let share = select(0.0, 1.0 / total, found);
-  let nan = vec4<f32>(bitcast<f32>(shape.nan));
+  let mix = mix_row(at, i, highest, total, poisoned);
   let row_start = at.out_start + row * shape.out_row;
-  out[row_start + column] = write_out(select(sums_0 * share, nan, is_nan));
+  out[row_start + column] = write_out(select(sums_0 * mix.share, vec4<f32>(bitcast<f32>(shape.nan)), mix.is_nan));
   if (column == 0u) {
-    let bits = select(NEGATIVE_INFINITY_BITS, bitcast<u32>(row_lse), found);
-    lse[at.lse_start + row * shape.lse_row] = select(bits, NAN_BITS, is_nan);
+    lse[at.lse_start + row * shape.lse_row] = lse_bits(mix);
   }
+}
+
+// A row's factors: of the sums. And its lse, if there was an edge.
+struct Mix {
+  share: f32,
+  is_nan: bool,
+  found: bool,
+  lse: f32,
+}
+// Of the row of position i, where total is the sum of the weights, relative to exp(highest).
+fn mix_row(at: Place, i: i32, highest: f32, total: f32, poisoned: bool) -> Mix {
+  var mix: Mix;
+  // A sum past the range of f32 is told too.
+  mix.is_nan = poisoned || (bitcast<u32>(total) & INFINITY_BITS) == INFINITY_BITS;
+  mix.found = total > 0.0;
+  mix.lse = highest + log(select(1.0, total, mix.found));
+  mix.share = select(0.0, 1.0 / total, mix.found);
+  return mix;
+}
+// The bits of its lse.
+fn lse_bits(mix: Mix) -> u32 {
+  let bits = select(NEGATIVE_INFINITY_BITS, bitcast<u32>(mix.lse), mix.found);
+  return select(bits, NAN_BITS, mix.is_nan);
 }
 
 // ==== own_gather_merge_0: gather_merge, portable, schedule own, pass 1 ====
@@ -450,8 +467,8 @@ struct Shape {
   long_count: u32,
   long_rows: u32,
   part_count: u32,
-  nan: u32,
   out_row: u32,
+  nan: u32,
   lse_row: u32,
 }
 
@@ -588,20 +605,37 @@ fn store_row(
   sums_0: vec4<f32>,
 ) {
   let row = u32(i - at.first);
-  // A sum past the range of f32 is told too.
-  let is_nan = poisoned || (bitcast<u32>(total) & INFINITY_BITS) == INFINITY_BITS;
-  let found = total > 0.0;
-  let row_lse = highest + log(select(1.0, total, found));
-  let share = select(0.0, 1.0 / total, found);
-  let nan = vec4<f32>(bitcast<f32>(shape.nan));
+  let mix = mix_row(at, i, highest, total, poisoned);
   let row_start = at.out_start + row * shape.out_row;
   if (column < 16u) {
-    out[row_start + column] = write_out(select(sums_0 * share, nan, is_nan));
+    out[row_start + column] = write_out(select(sums_0 * mix.share, vec4<f32>(bitcast<f32>(shape.nan)), mix.is_nan));
   }
   if (column == 0u) {
-    let bits = select(NEGATIVE_INFINITY_BITS, bitcast<u32>(row_lse), found);
-    lse[at.lse_start + row * shape.lse_row] = select(bits, NAN_BITS, is_nan);
+    lse[at.lse_start + row * shape.lse_row] = lse_bits(mix);
   }
+}
+
+// A row's factors: of the sums. And its lse, if there was an edge.
+struct Mix {
+  share: f32,
+  is_nan: bool,
+  found: bool,
+  lse: f32,
+}
+// Of the row of position i, where total is the sum of the weights, relative to exp(highest).
+fn mix_row(at: Place, i: i32, highest: f32, total: f32, poisoned: bool) -> Mix {
+  var mix: Mix;
+  // A sum past the range of f32 is told too.
+  mix.is_nan = poisoned || (bitcast<u32>(total) & INFINITY_BITS) == INFINITY_BITS;
+  mix.found = total > 0.0;
+  mix.lse = highest + log(select(1.0, total, mix.found));
+  mix.share = select(0.0, 1.0 / total, mix.found);
+  return mix;
+}
+// The bits of its lse.
+fn lse_bits(mix: Mix) -> u32 {
+  let bits = select(NEGATIVE_INFINITY_BITS, bitcast<u32>(mix.lse), mix.found);
+  return select(bits, NAN_BITS, mix.is_nan);
 }
 
 // ==== divided_tiles_0: tiles, portable, schedule divided, pass 1 ====
@@ -653,8 +687,8 @@ struct Shape {
   by_head: u32,
   offsets: u32,
   runs: u32,
-  nan: u32,
   out_row: u32,
+  nan: u32,
   lse_row: u32,
   four: u32,
   chunk_width: u32,
@@ -1207,18 +1241,35 @@ fn store_row(
   sums_0: vec4<f32>,
 ) {
   let row = u32(i - at.first);
-  // A sum past the range of f32 is told too.
-  let is_nan = poisoned || (bitcast<u32>(total) & INFINITY_BITS) == INFINITY_BITS;
-  let found = total > 0.0;
-  let row_lse = highest + log(select(1.0, total, found));
-  let share = select(0.0, 1.0 / total, found);
-  let nan = vec4<f32>(bitcast<f32>(shape.nan));
+  let mix = mix_row(at, i, highest, total, poisoned);
   let row_start = at.out_start + row * shape.out_row;
-  out[row_start + column] = write_out(select(sums_0 * share, nan, is_nan));
+  out[row_start + column] = write_out(select(sums_0 * mix.share, vec4<f32>(bitcast<f32>(shape.nan)), mix.is_nan));
   if (column == 0u) {
-    let bits = select(NEGATIVE_INFINITY_BITS, bitcast<u32>(row_lse), found);
-    lse[at.lse_start + row * shape.lse_row] = select(bits, NAN_BITS, is_nan);
+    lse[at.lse_start + row * shape.lse_row] = lse_bits(mix);
   }
+}
+
+// A row's factors: of the sums. And its lse, if there was an edge.
+struct Mix {
+  share: f32,
+  is_nan: bool,
+  found: bool,
+  lse: f32,
+}
+// Of the row of position i, where total is the sum of the weights, relative to exp(highest).
+fn mix_row(at: Place, i: i32, highest: f32, total: f32, poisoned: bool) -> Mix {
+  var mix: Mix;
+  // A sum past the range of f32 is told too.
+  mix.is_nan = poisoned || (bitcast<u32>(total) & INFINITY_BITS) == INFINITY_BITS;
+  mix.found = total > 0.0;
+  mix.lse = highest + log(select(1.0, total, mix.found));
+  mix.share = select(0.0, 1.0 / total, mix.found);
+  return mix;
+}
+// The bits of its lse.
+fn lse_bits(mix: Mix) -> u32 {
+  let bits = select(NEGATIVE_INFINITY_BITS, bitcast<u32>(mix.lse), mix.found);
+  return select(bits, NAN_BITS, mix.is_nan);
 }
 
 // Number of the batch and head among those for which the plan differs.
@@ -1868,8 +1919,8 @@ struct Shape {
   lse_head: u32,
   batch: u32,
   splits: u32,
-  nan: u32,
   out_row: u32,
+  nan: u32,
   lse_row: u32,
 }
 
@@ -2045,20 +2096,37 @@ fn store_row(
   sums_0: vec4<f32>,
 ) {
   let row = u32(i - at.first);
-  // A sum past the range of f32 is told too.
-  let is_nan = poisoned || (bitcast<u32>(total) & INFINITY_BITS) == INFINITY_BITS;
-  let found = total > 0.0;
-  let row_lse = highest + log(select(1.0, total, found));
-  let share = select(0.0, 1.0 / total, found);
-  let nan = vec4<f32>(bitcast<f32>(shape.nan));
+  let mix = mix_row(at, i, highest, total, poisoned);
   let row_start = at.out_start + row * shape.out_row;
   if (column < 16u) {
-    out[row_start + column] = write_out(select(sums_0 * share, nan, is_nan));
+    out[row_start + column] = write_out(select(sums_0 * mix.share, vec4<f32>(bitcast<f32>(shape.nan)), mix.is_nan));
   }
   if (column == 0u) {
-    let bits = select(NEGATIVE_INFINITY_BITS, bitcast<u32>(row_lse), found);
-    lse[at.lse_start + row * shape.lse_row] = select(bits, NAN_BITS, is_nan);
+    lse[at.lse_start + row * shape.lse_row] = lse_bits(mix);
   }
+}
+
+// A row's factors: of the sums. And its lse, if there was an edge.
+struct Mix {
+  share: f32,
+  is_nan: bool,
+  found: bool,
+  lse: f32,
+}
+// Of the row of position i, where total is the sum of the weights, relative to exp(highest).
+fn mix_row(at: Place, i: i32, highest: f32, total: f32, poisoned: bool) -> Mix {
+  var mix: Mix;
+  // A sum past the range of f32 is told too.
+  mix.is_nan = poisoned || (bitcast<u32>(total) & INFINITY_BITS) == INFINITY_BITS;
+  mix.found = total > 0.0;
+  mix.lse = highest + log(select(1.0, total, mix.found));
+  mix.share = select(0.0, 1.0 / total, mix.found);
+  return mix;
+}
+// The bits of its lse.
+fn lse_bits(mix: Mix) -> u32 {
+  let bits = select(NEGATIVE_INFINITY_BITS, bitcast<u32>(mix.lse), mix.found);
+  return select(bits, NAN_BITS, mix.is_nan);
 }
 
 // ==== divided_gather_1: gather, portable, schedule divided, pass 2 ====
@@ -2118,8 +2186,8 @@ struct Shape {
   k_row: u32,
   q_row: u32,
   lse_row: u32,
-  nan: u32,
   out_row: u32,
+  nan: u32,
 }
 
 @group(0) @binding(0) var<uniform> shape: Shape;
@@ -2465,7 +2533,7 @@ fn lse_before(at: Place, i: i32) -> u32 {
 }
 
 // Writes the row of position i: sums are the weighted values of some of its columns, total the sum of the weights,
-// both relative to exp(highest). They merge with what earlier passes left.
+// both relative to exp(highest).
 fn store_row(
   at: Place,
   i: i32,
@@ -2477,9 +2545,35 @@ fn store_row(
   sums_0: vec4<f32>,
 ) {
   let row = u32(i - at.first);
+  let mix = mix_row(at, i, highest, total, poisoned, before);
+  let row_start = at.out_start + row * shape.out_row;
+  {
+    // A share of 0 keeps nothing, whatever stood there.
+    var value = sums_0 * mix.share;
+    if (mix.old_share > 0.0) {
+      value += read_out(out[row_start + column]) * mix.old_share;
+    }
+    out[row_start + column] = write_out(select(value, vec4<f32>(bitcast<f32>(shape.nan)), mix.is_nan));
+  }
+  if (column == 0u) {
+    lse[at.lse_start + row * shape.lse_row] = lse_bits(mix);
+  }
+}
+
+// A row's factors: of the sums, and of what stands in out. And its lse, if there was an edge.
+struct Mix {
+  share: f32,
+  old_share: f32,
+  is_nan: bool,
+  found: bool,
+  lse: f32,
+}
+// Of the row of position i, where total is the sum of the weights, relative to exp(highest). They merge with what earlier passes left.
+fn mix_row(at: Place, i: i32, highest: f32, total: f32, poisoned: bool, before: u32) -> Mix {
+  var mix: Mix;
   let old_is_nan = (before & 0x7fffffffu) > INFINITY_BITS;
   // A sum past the range of f32 is told too.
-  let is_nan = poisoned || (bitcast<u32>(total) & INFINITY_BITS) == INFINITY_BITS || old_is_nan;
+  mix.is_nan = poisoned || (bitcast<u32>(total) & INFINITY_BITS) == INFINITY_BITS || old_is_nan;
   // log(exp(a) + exp(b)) of this pass and those before.
   let own_lse = select(LOWEST, highest + log(total), total > 0.0);
   let old_lse = select(bitcast<f32>(before), LOWEST, before == NEGATIVE_INFINITY_BITS || old_is_nan);
@@ -2487,22 +2581,16 @@ fn store_row(
   let own_weight = select(0.0, exp(own_lse - top), own_lse > LOWEST);
   let old_weight = select(0.0, exp(old_lse - top), old_lse > LOWEST);
   let weight = own_weight + old_weight;
-  let found = weight > 0.0;
-  let row_lse = top + log(select(1.0, weight, found));
-  let share = select(0.0, own_weight / (weight * total), own_weight > 0.0);
-  let old_share = select(0.0, old_weight / weight, old_weight > 0.0);
-  let nan = vec4<f32>(bitcast<f32>(shape.nan));
-  let row_start = at.out_start + row * shape.out_row;
-  // A share of 0 keeps nothing, whatever stood there.
-  var value_0 = sums_0 * share;
-  if (old_share > 0.0) {
-    value_0 += read_out(out[row_start + column]) * old_share;
-  }
-  out[row_start + column] = write_out(select(value_0, nan, is_nan));
-  if (column == 0u) {
-    let bits = select(NEGATIVE_INFINITY_BITS, bitcast<u32>(row_lse), found);
-    lse[at.lse_start + row * shape.lse_row] = select(bits, NAN_BITS, is_nan);
-  }
+  mix.found = weight > 0.0;
+  mix.lse = top + log(select(1.0, weight, mix.found));
+  mix.share = select(0.0, own_weight / (weight * total), own_weight > 0.0);
+  mix.old_share = select(0.0, old_weight / weight, old_weight > 0.0);
+  return mix;
+}
+// The bits of its lse.
+fn lse_bits(mix: Mix) -> u32 {
+  let bits = select(NEGATIVE_INFINITY_BITS, bitcast<u32>(mix.lse), mix.found);
+  return select(bits, NAN_BITS, mix.is_nan);
 }
 
 // ==== divided_gather_merge_1: gather_merge, portable, schedule divided, pass 2 ====
@@ -2536,8 +2624,8 @@ struct Shape {
   long_rows: u32,
   part_count: u32,
   lse_row: u32,
-  nan: u32,
   out_row: u32,
+  nan: u32,
 }
 
 @group(0) @binding(0) var<uniform> shape: Shape;
@@ -2668,7 +2756,7 @@ fn lse_before(at: Place, i: i32) -> u32 {
 }
 
 // Writes the row of position i: sums are the weighted values of some of its columns, total the sum of the weights,
-// both relative to exp(highest). They merge with what earlier passes left.
+// both relative to exp(highest).
 fn store_row(
   at: Place,
   i: i32,
@@ -2680,9 +2768,37 @@ fn store_row(
   sums_0: vec4<f32>,
 ) {
   let row = u32(i - at.first);
+  let mix = mix_row(at, i, highest, total, poisoned, before);
+  let row_start = at.out_start + row * shape.out_row;
+  if (column < 16u) {
+    {
+      // A share of 0 keeps nothing, whatever stood there.
+      var value = sums_0 * mix.share;
+      if (mix.old_share > 0.0) {
+        value += read_out(out[row_start + column]) * mix.old_share;
+      }
+      out[row_start + column] = write_out(select(value, vec4<f32>(bitcast<f32>(shape.nan)), mix.is_nan));
+    }
+  }
+  if (column == 0u) {
+    lse[at.lse_start + row * shape.lse_row] = lse_bits(mix);
+  }
+}
+
+// A row's factors: of the sums, and of what stands in out. And its lse, if there was an edge.
+struct Mix {
+  share: f32,
+  old_share: f32,
+  is_nan: bool,
+  found: bool,
+  lse: f32,
+}
+// Of the row of position i, where total is the sum of the weights, relative to exp(highest). They merge with what earlier passes left.
+fn mix_row(at: Place, i: i32, highest: f32, total: f32, poisoned: bool, before: u32) -> Mix {
+  var mix: Mix;
   let old_is_nan = (before & 0x7fffffffu) > INFINITY_BITS;
   // A sum past the range of f32 is told too.
-  let is_nan = poisoned || (bitcast<u32>(total) & INFINITY_BITS) == INFINITY_BITS || old_is_nan;
+  mix.is_nan = poisoned || (bitcast<u32>(total) & INFINITY_BITS) == INFINITY_BITS || old_is_nan;
   // log(exp(a) + exp(b)) of this pass and those before.
   let own_lse = select(LOWEST, highest + log(total), total > 0.0);
   let old_lse = select(bitcast<f32>(before), LOWEST, before == NEGATIVE_INFINITY_BITS || old_is_nan);
@@ -2690,24 +2806,16 @@ fn store_row(
   let own_weight = select(0.0, exp(own_lse - top), own_lse > LOWEST);
   let old_weight = select(0.0, exp(old_lse - top), old_lse > LOWEST);
   let weight = own_weight + old_weight;
-  let found = weight > 0.0;
-  let row_lse = top + log(select(1.0, weight, found));
-  let share = select(0.0, own_weight / (weight * total), own_weight > 0.0);
-  let old_share = select(0.0, old_weight / weight, old_weight > 0.0);
-  let nan = vec4<f32>(bitcast<f32>(shape.nan));
-  let row_start = at.out_start + row * shape.out_row;
-  if (column < 16u) {
-    // A share of 0 keeps nothing, whatever stood there.
-    var value_0 = sums_0 * share;
-    if (old_share > 0.0) {
-      value_0 += read_out(out[row_start + column]) * old_share;
-    }
-    out[row_start + column] = write_out(select(value_0, nan, is_nan));
-  }
-  if (column == 0u) {
-    let bits = select(NEGATIVE_INFINITY_BITS, bitcast<u32>(row_lse), found);
-    lse[at.lse_start + row * shape.lse_row] = select(bits, NAN_BITS, is_nan);
-  }
+  mix.found = weight > 0.0;
+  mix.lse = top + log(select(1.0, weight, mix.found));
+  mix.share = select(0.0, own_weight / (weight * total), own_weight > 0.0);
+  mix.old_share = select(0.0, old_weight / weight, old_weight > 0.0);
+  return mix;
+}
+// The bits of its lse.
+fn lse_bits(mix: Mix) -> u32 {
+  let bits = select(NEGATIVE_INFINITY_BITS, bitcast<u32>(mix.lse), mix.found);
+  return select(bits, NAN_BITS, mix.is_nan);
 }
 
 // ==== own_gather_0: gather, subgroup, schedule own, pass 1 ====
@@ -2775,8 +2883,8 @@ struct Shape {
   q_row: u32,
   k_row: u32,
   v_row: u32,
-  nan: u32,
   out_row: u32,
+  nan: u32,
   lse_row: u32,
 }
 
@@ -3200,21 +3308,38 @@ fn store_row(
   sums_3: vec4<f32>,
 ) {
   let row = u32(i - at.first);
-  // A sum past the range of f32 is told too.
-  let is_nan = poisoned || (bitcast<u32>(total) & INFINITY_BITS) == INFINITY_BITS;
-  let found = total > 0.0;
-  let row_lse = highest + log(select(1.0, total, found));
-  let share = select(0.0, 1.0 / total, found);
-  let nan = vec4<f32>(bitcast<f32>(shape.nan));
+  let mix = mix_row(at, i, highest, total, poisoned);
   let row_start = at.out_start + row * shape.out_row;
-  out[row_start + column] = write_out(select(sums_0 * share, nan, is_nan));
-  out[row_start + column + 1u] = write_out(select(sums_1 * share, nan, is_nan));
-  out[row_start + column + 8u] = write_out(select(sums_2 * share, nan, is_nan));
-  out[row_start + column + 9u] = write_out(select(sums_3 * share, nan, is_nan));
+  out[row_start + column] = write_out(select(sums_0 * mix.share, vec4<f32>(bitcast<f32>(shape.nan)), mix.is_nan));
+  out[row_start + column + 1u] = write_out(select(sums_1 * mix.share, vec4<f32>(bitcast<f32>(shape.nan)), mix.is_nan));
+  out[row_start + column + 8u] = write_out(select(sums_2 * mix.share, vec4<f32>(bitcast<f32>(shape.nan)), mix.is_nan));
+  out[row_start + column + 9u] = write_out(select(sums_3 * mix.share, vec4<f32>(bitcast<f32>(shape.nan)), mix.is_nan));
   if (column == 0u) {
-    let bits = select(NEGATIVE_INFINITY_BITS, bitcast<u32>(row_lse), found);
-    lse[at.lse_start + row * shape.lse_row] = select(bits, NAN_BITS, is_nan);
+    lse[at.lse_start + row * shape.lse_row] = lse_bits(mix);
   }
+}
+
+// A row's factors: of the sums. And its lse, if there was an edge.
+struct Mix {
+  share: f32,
+  is_nan: bool,
+  found: bool,
+  lse: f32,
+}
+// Of the row of position i, where total is the sum of the weights, relative to exp(highest).
+fn mix_row(at: Place, i: i32, highest: f32, total: f32, poisoned: bool) -> Mix {
+  var mix: Mix;
+  // A sum past the range of f32 is told too.
+  mix.is_nan = poisoned || (bitcast<u32>(total) & INFINITY_BITS) == INFINITY_BITS;
+  mix.found = total > 0.0;
+  mix.lse = highest + log(select(1.0, total, mix.found));
+  mix.share = select(0.0, 1.0 / total, mix.found);
+  return mix;
+}
+// The bits of its lse.
+fn lse_bits(mix: Mix) -> u32 {
+  let bits = select(NEGATIVE_INFINITY_BITS, bitcast<u32>(mix.lse), mix.found);
+  return select(bits, NAN_BITS, mix.is_nan);
 }
 
 // ==== divided_gather_1: gather, subgroup, schedule divided, pass 2 ====
@@ -3283,8 +3408,8 @@ struct Shape {
   k_row: u32,
   v_row: u32,
   lse_row: u32,
-  nan: u32,
   out_row: u32,
+  nan: u32,
 }
 
 @group(0) @binding(0) var<uniform> shape: Shape;
@@ -3704,7 +3829,7 @@ fn lse_before(at: Place, i: i32) -> u32 {
 }
 
 // Writes the row of position i: sums are the weighted values of some of its columns, total the sum of the weights,
-// both relative to exp(highest). They merge with what earlier passes left.
+// both relative to exp(highest).
 fn store_row(
   at: Place,
   i: i32,
@@ -3719,9 +3844,59 @@ fn store_row(
   sums_3: vec4<f32>,
 ) {
   let row = u32(i - at.first);
+  let mix = mix_row(at, i, highest, total, poisoned, before);
+  let row_start = at.out_start + row * shape.out_row;
+  {
+    // A share of 0 keeps nothing, whatever stood there.
+    var value = sums_0 * mix.share;
+    if (mix.old_share > 0.0) {
+      value += read_out(out[row_start + column]) * mix.old_share;
+    }
+    out[row_start + column] = write_out(select(value, vec4<f32>(bitcast<f32>(shape.nan)), mix.is_nan));
+  }
+  {
+    // A share of 0 keeps nothing, whatever stood there.
+    var value = sums_1 * mix.share;
+    if (mix.old_share > 0.0) {
+      value += read_out(out[row_start + column + 1u]) * mix.old_share;
+    }
+    out[row_start + column + 1u] = write_out(select(value, vec4<f32>(bitcast<f32>(shape.nan)), mix.is_nan));
+  }
+  {
+    // A share of 0 keeps nothing, whatever stood there.
+    var value = sums_2 * mix.share;
+    if (mix.old_share > 0.0) {
+      value += read_out(out[row_start + column + 8u]) * mix.old_share;
+    }
+    out[row_start + column + 8u] = write_out(select(value, vec4<f32>(bitcast<f32>(shape.nan)), mix.is_nan));
+  }
+  {
+    // A share of 0 keeps nothing, whatever stood there.
+    var value = sums_3 * mix.share;
+    if (mix.old_share > 0.0) {
+      value += read_out(out[row_start + column + 9u]) * mix.old_share;
+    }
+    out[row_start + column + 9u] = write_out(select(value, vec4<f32>(bitcast<f32>(shape.nan)), mix.is_nan));
+  }
+  if (column == 0u) {
+    lse[at.lse_start + row * shape.lse_row] = lse_bits(mix);
+  }
+}
+
+// A row's factors: of the sums, and of what stands in out. And its lse, if there was an edge.
+struct Mix {
+  share: f32,
+  old_share: f32,
+  is_nan: bool,
+  found: bool,
+  lse: f32,
+}
+// Of the row of position i, where total is the sum of the weights, relative to exp(highest). They merge with what earlier passes left.
+fn mix_row(at: Place, i: i32, highest: f32, total: f32, poisoned: bool, before: u32) -> Mix {
+  var mix: Mix;
   let old_is_nan = (before & 0x7fffffffu) > INFINITY_BITS;
   // A sum past the range of f32 is told too.
-  let is_nan = poisoned || (bitcast<u32>(total) & INFINITY_BITS) == INFINITY_BITS || old_is_nan;
+  mix.is_nan = poisoned || (bitcast<u32>(total) & INFINITY_BITS) == INFINITY_BITS || old_is_nan;
   // log(exp(a) + exp(b)) of this pass and those before.
   let own_lse = select(LOWEST, highest + log(total), total > 0.0);
   let old_lse = select(bitcast<f32>(before), LOWEST, before == NEGATIVE_INFINITY_BITS || old_is_nan);
@@ -3729,38 +3904,14 @@ fn store_row(
   let own_weight = select(0.0, exp(own_lse - top), own_lse > LOWEST);
   let old_weight = select(0.0, exp(old_lse - top), old_lse > LOWEST);
   let weight = own_weight + old_weight;
-  let found = weight > 0.0;
-  let row_lse = top + log(select(1.0, weight, found));
-  let share = select(0.0, own_weight / (weight * total), own_weight > 0.0);
-  let old_share = select(0.0, old_weight / weight, old_weight > 0.0);
-  let nan = vec4<f32>(bitcast<f32>(shape.nan));
-  let row_start = at.out_start + row * shape.out_row;
-  // A share of 0 keeps nothing, whatever stood there.
-  var value_0 = sums_0 * share;
-  if (old_share > 0.0) {
-    value_0 += read_out(out[row_start + column]) * old_share;
-  }
-  out[row_start + column] = write_out(select(value_0, nan, is_nan));
-  // A share of 0 keeps nothing, whatever stood there.
-  var value_1 = sums_1 * share;
-  if (old_share > 0.0) {
-    value_1 += read_out(out[row_start + column + 1u]) * old_share;
-  }
-  out[row_start + column + 1u] = write_out(select(value_1, nan, is_nan));
-  // A share of 0 keeps nothing, whatever stood there.
-  var value_2 = sums_2 * share;
-  if (old_share > 0.0) {
-    value_2 += read_out(out[row_start + column + 8u]) * old_share;
-  }
-  out[row_start + column + 8u] = write_out(select(value_2, nan, is_nan));
-  // A share of 0 keeps nothing, whatever stood there.
-  var value_3 = sums_3 * share;
-  if (old_share > 0.0) {
-    value_3 += read_out(out[row_start + column + 9u]) * old_share;
-  }
-  out[row_start + column + 9u] = write_out(select(value_3, nan, is_nan));
-  if (column == 0u) {
-    let bits = select(NEGATIVE_INFINITY_BITS, bitcast<u32>(row_lse), found);
-    lse[at.lse_start + row * shape.lse_row] = select(bits, NAN_BITS, is_nan);
-  }
+  mix.found = weight > 0.0;
+  mix.lse = top + log(select(1.0, weight, mix.found));
+  mix.share = select(0.0, own_weight / (weight * total), own_weight > 0.0);
+  mix.old_share = select(0.0, old_weight / weight, old_weight > 0.0);
+  return mix;
+}
+// The bits of its lse.
+fn lse_bits(mix: Mix) -> u32 {
+  let bits = select(NEGATIVE_INFINITY_BITS, bitcast<u32>(mix.lse), mix.found);
+  return select(bits, NAN_BITS, mix.is_nan);
 }

@@ -56,8 +56,8 @@ struct Shape {
   q_row: u32,
   param_strength: f32,
   bonds_weight: u32,
-  nan: u32,
   out_row: u32,
+  nan: u32,
   lse_row: u32,
 }
 
@@ -409,18 +409,35 @@ fn store_row(
   sums_0: vec4<f32>,
 ) {
   let row = u32(i - at.first);
-  // A sum past the range of f32 is told too.
-  let is_nan = poisoned || (bitcast<u32>(total) & INFINITY_BITS) == INFINITY_BITS;
-  let found = total > 0.0;
-  let row_lse = highest + log(select(1.0, total, found));
-  let share = select(0.0, 1.0 / total, found);
-  let nan = vec4<f32>(bitcast<f32>(shape.nan));
+  let mix = mix_row(at, i, highest, total, poisoned);
   let row_start = at.out_start + row * shape.out_row;
-  out[row_start + column] = write_out(select(sums_0 * share, nan, is_nan));
+  out[row_start + column] = write_out(select(sums_0 * mix.share, vec4<f32>(bitcast<f32>(shape.nan)), mix.is_nan));
   if (column == 0u) {
-    let bits = select(NEGATIVE_INFINITY_BITS, bitcast<u32>(row_lse), found);
-    lse[at.lse_start + row * shape.lse_row] = select(bits, NAN_BITS, is_nan);
+    lse[at.lse_start + row * shape.lse_row] = lse_bits(mix);
   }
+}
+
+// A row's factors: of the sums. And its lse, if there was an edge.
+struct Mix {
+  share: f32,
+  is_nan: bool,
+  found: bool,
+  lse: f32,
+}
+// Of the row of position i, where total is the sum of the weights, relative to exp(highest).
+fn mix_row(at: Place, i: i32, highest: f32, total: f32, poisoned: bool) -> Mix {
+  var mix: Mix;
+  // A sum past the range of f32 is told too.
+  mix.is_nan = poisoned || (bitcast<u32>(total) & INFINITY_BITS) == INFINITY_BITS;
+  mix.found = total > 0.0;
+  mix.lse = highest + log(select(1.0, total, mix.found));
+  mix.share = select(0.0, 1.0 / total, mix.found);
+  return mix;
+}
+// The bits of its lse.
+fn lse_bits(mix: Mix) -> u32 {
+  let bits = select(NEGATIVE_INFINITY_BITS, bitcast<u32>(mix.lse), mix.found);
+  return select(bits, NAN_BITS, mix.is_nan);
 }
 
 const NO_EDGE_bonds = 0xffffffffu;
@@ -486,8 +503,8 @@ struct Shape {
   long_count: u32,
   long_rows: u32,
   part_count: u32,
-  nan: u32,
   out_row: u32,
+  nan: u32,
   lse_row: u32,
 }
 
@@ -624,20 +641,37 @@ fn store_row(
   sums_0: vec4<f32>,
 ) {
   let row = u32(i - at.first);
-  // A sum past the range of f32 is told too.
-  let is_nan = poisoned || (bitcast<u32>(total) & INFINITY_BITS) == INFINITY_BITS;
-  let found = total > 0.0;
-  let row_lse = highest + log(select(1.0, total, found));
-  let share = select(0.0, 1.0 / total, found);
-  let nan = vec4<f32>(bitcast<f32>(shape.nan));
+  let mix = mix_row(at, i, highest, total, poisoned);
   let row_start = at.out_start + row * shape.out_row;
   if (column < 16u) {
-    out[row_start + column] = write_out(select(sums_0 * share, nan, is_nan));
+    out[row_start + column] = write_out(select(sums_0 * mix.share, vec4<f32>(bitcast<f32>(shape.nan)), mix.is_nan));
   }
   if (column == 0u) {
-    let bits = select(NEGATIVE_INFINITY_BITS, bitcast<u32>(row_lse), found);
-    lse[at.lse_start + row * shape.lse_row] = select(bits, NAN_BITS, is_nan);
+    lse[at.lse_start + row * shape.lse_row] = lse_bits(mix);
   }
+}
+
+// A row's factors: of the sums. And its lse, if there was an edge.
+struct Mix {
+  share: f32,
+  is_nan: bool,
+  found: bool,
+  lse: f32,
+}
+// Of the row of position i, where total is the sum of the weights, relative to exp(highest).
+fn mix_row(at: Place, i: i32, highest: f32, total: f32, poisoned: bool) -> Mix {
+  var mix: Mix;
+  // A sum past the range of f32 is told too.
+  mix.is_nan = poisoned || (bitcast<u32>(total) & INFINITY_BITS) == INFINITY_BITS;
+  mix.found = total > 0.0;
+  mix.lse = highest + log(select(1.0, total, mix.found));
+  mix.share = select(0.0, 1.0 / total, mix.found);
+  return mix;
+}
+// The bits of its lse.
+fn lse_bits(mix: Mix) -> u32 {
+  let bits = select(NEGATIVE_INFINITY_BITS, bitcast<u32>(mix.lse), mix.found);
+  return select(bits, NAN_BITS, mix.is_nan);
 }
 
 // ==== divided_tiles_0: tiles, portable, schedule divided, pass 1 ====
@@ -689,8 +723,8 @@ struct Shape {
   by_head: u32,
   offsets: u32,
   runs: u32,
-  nan: u32,
   out_row: u32,
+  nan: u32,
   lse_row: u32,
   four: u32,
   chunk_width: u32,
@@ -1259,18 +1293,35 @@ fn store_row(
   sums_0: vec4<f32>,
 ) {
   let row = u32(i - at.first);
-  // A sum past the range of f32 is told too.
-  let is_nan = poisoned || (bitcast<u32>(total) & INFINITY_BITS) == INFINITY_BITS;
-  let found = total > 0.0;
-  let row_lse = highest + log(select(1.0, total, found));
-  let share = select(0.0, 1.0 / total, found);
-  let nan = vec4<f32>(bitcast<f32>(shape.nan));
+  let mix = mix_row(at, i, highest, total, poisoned);
   let row_start = at.out_start + row * shape.out_row;
-  out[row_start + column] = write_out(select(sums_0 * share, nan, is_nan));
+  out[row_start + column] = write_out(select(sums_0 * mix.share, vec4<f32>(bitcast<f32>(shape.nan)), mix.is_nan));
   if (column == 0u) {
-    let bits = select(NEGATIVE_INFINITY_BITS, bitcast<u32>(row_lse), found);
-    lse[at.lse_start + row * shape.lse_row] = select(bits, NAN_BITS, is_nan);
+    lse[at.lse_start + row * shape.lse_row] = lse_bits(mix);
   }
+}
+
+// A row's factors: of the sums. And its lse, if there was an edge.
+struct Mix {
+  share: f32,
+  is_nan: bool,
+  found: bool,
+  lse: f32,
+}
+// Of the row of position i, where total is the sum of the weights, relative to exp(highest).
+fn mix_row(at: Place, i: i32, highest: f32, total: f32, poisoned: bool) -> Mix {
+  var mix: Mix;
+  // A sum past the range of f32 is told too.
+  mix.is_nan = poisoned || (bitcast<u32>(total) & INFINITY_BITS) == INFINITY_BITS;
+  mix.found = total > 0.0;
+  mix.lse = highest + log(select(1.0, total, mix.found));
+  mix.share = select(0.0, 1.0 / total, mix.found);
+  return mix;
+}
+// The bits of its lse.
+fn lse_bits(mix: Mix) -> u32 {
+  let bits = select(NEGATIVE_INFINITY_BITS, bitcast<u32>(mix.lse), mix.found);
+  return select(bits, NAN_BITS, mix.is_nan);
 }
 
 // Number of the batch and head among those for which the plan differs.
@@ -2002,8 +2053,8 @@ struct Shape {
   lse_head: u32,
   batch: u32,
   splits: u32,
-  nan: u32,
   out_row: u32,
+  nan: u32,
   lse_row: u32,
 }
 
@@ -2179,20 +2230,37 @@ fn store_row(
   sums_0: vec4<f32>,
 ) {
   let row = u32(i - at.first);
-  // A sum past the range of f32 is told too.
-  let is_nan = poisoned || (bitcast<u32>(total) & INFINITY_BITS) == INFINITY_BITS;
-  let found = total > 0.0;
-  let row_lse = highest + log(select(1.0, total, found));
-  let share = select(0.0, 1.0 / total, found);
-  let nan = vec4<f32>(bitcast<f32>(shape.nan));
+  let mix = mix_row(at, i, highest, total, poisoned);
   let row_start = at.out_start + row * shape.out_row;
   if (column < 16u) {
-    out[row_start + column] = write_out(select(sums_0 * share, nan, is_nan));
+    out[row_start + column] = write_out(select(sums_0 * mix.share, vec4<f32>(bitcast<f32>(shape.nan)), mix.is_nan));
   }
   if (column == 0u) {
-    let bits = select(NEGATIVE_INFINITY_BITS, bitcast<u32>(row_lse), found);
-    lse[at.lse_start + row * shape.lse_row] = select(bits, NAN_BITS, is_nan);
+    lse[at.lse_start + row * shape.lse_row] = lse_bits(mix);
   }
+}
+
+// A row's factors: of the sums. And its lse, if there was an edge.
+struct Mix {
+  share: f32,
+  is_nan: bool,
+  found: bool,
+  lse: f32,
+}
+// Of the row of position i, where total is the sum of the weights, relative to exp(highest).
+fn mix_row(at: Place, i: i32, highest: f32, total: f32, poisoned: bool) -> Mix {
+  var mix: Mix;
+  // A sum past the range of f32 is told too.
+  mix.is_nan = poisoned || (bitcast<u32>(total) & INFINITY_BITS) == INFINITY_BITS;
+  mix.found = total > 0.0;
+  mix.lse = highest + log(select(1.0, total, mix.found));
+  mix.share = select(0.0, 1.0 / total, mix.found);
+  return mix;
+}
+// The bits of its lse.
+fn lse_bits(mix: Mix) -> u32 {
+  let bits = select(NEGATIVE_INFINITY_BITS, bitcast<u32>(mix.lse), mix.found);
+  return select(bits, NAN_BITS, mix.is_nan);
 }
 
 // ==== divided_gather_1: gather, portable, schedule divided, pass 2 ====
@@ -2258,8 +2326,8 @@ struct Shape {
   bonds_heads: u32,
   bonds_weight: u32,
   lse_row: u32,
-  nan: u32,
   out_row: u32,
+  nan: u32,
 }
 
 @group(0) @binding(0) var<uniform> shape: Shape;
@@ -2606,7 +2674,7 @@ fn lse_before(at: Place, i: i32) -> u32 {
 }
 
 // Writes the row of position i: sums are the weighted values of some of its columns, total the sum of the weights,
-// both relative to exp(highest). They merge with what earlier passes left.
+// both relative to exp(highest).
 fn store_row(
   at: Place,
   i: i32,
@@ -2618,9 +2686,35 @@ fn store_row(
   sums_0: vec4<f32>,
 ) {
   let row = u32(i - at.first);
+  let mix = mix_row(at, i, highest, total, poisoned, before);
+  let row_start = at.out_start + row * shape.out_row;
+  {
+    // A share of 0 keeps nothing, whatever stood there.
+    var value = sums_0 * mix.share;
+    if (mix.old_share > 0.0) {
+      value += read_out(out[row_start + column]) * mix.old_share;
+    }
+    out[row_start + column] = write_out(select(value, vec4<f32>(bitcast<f32>(shape.nan)), mix.is_nan));
+  }
+  if (column == 0u) {
+    lse[at.lse_start + row * shape.lse_row] = lse_bits(mix);
+  }
+}
+
+// A row's factors: of the sums, and of what stands in out. And its lse, if there was an edge.
+struct Mix {
+  share: f32,
+  old_share: f32,
+  is_nan: bool,
+  found: bool,
+  lse: f32,
+}
+// Of the row of position i, where total is the sum of the weights, relative to exp(highest). They merge with what earlier passes left.
+fn mix_row(at: Place, i: i32, highest: f32, total: f32, poisoned: bool, before: u32) -> Mix {
+  var mix: Mix;
   let old_is_nan = (before & 0x7fffffffu) > INFINITY_BITS;
   // A sum past the range of f32 is told too.
-  let is_nan = poisoned || (bitcast<u32>(total) & INFINITY_BITS) == INFINITY_BITS || old_is_nan;
+  mix.is_nan = poisoned || (bitcast<u32>(total) & INFINITY_BITS) == INFINITY_BITS || old_is_nan;
   // log(exp(a) + exp(b)) of this pass and those before.
   let own_lse = select(LOWEST, highest + log(total), total > 0.0);
   let old_lse = select(bitcast<f32>(before), LOWEST, before == NEGATIVE_INFINITY_BITS || old_is_nan);
@@ -2628,22 +2722,16 @@ fn store_row(
   let own_weight = select(0.0, exp(own_lse - top), own_lse > LOWEST);
   let old_weight = select(0.0, exp(old_lse - top), old_lse > LOWEST);
   let weight = own_weight + old_weight;
-  let found = weight > 0.0;
-  let row_lse = top + log(select(1.0, weight, found));
-  let share = select(0.0, own_weight / (weight * total), own_weight > 0.0);
-  let old_share = select(0.0, old_weight / weight, old_weight > 0.0);
-  let nan = vec4<f32>(bitcast<f32>(shape.nan));
-  let row_start = at.out_start + row * shape.out_row;
-  // A share of 0 keeps nothing, whatever stood there.
-  var value_0 = sums_0 * share;
-  if (old_share > 0.0) {
-    value_0 += read_out(out[row_start + column]) * old_share;
-  }
-  out[row_start + column] = write_out(select(value_0, nan, is_nan));
-  if (column == 0u) {
-    let bits = select(NEGATIVE_INFINITY_BITS, bitcast<u32>(row_lse), found);
-    lse[at.lse_start + row * shape.lse_row] = select(bits, NAN_BITS, is_nan);
-  }
+  mix.found = weight > 0.0;
+  mix.lse = top + log(select(1.0, weight, mix.found));
+  mix.share = select(0.0, own_weight / (weight * total), own_weight > 0.0);
+  mix.old_share = select(0.0, old_weight / weight, old_weight > 0.0);
+  return mix;
+}
+// The bits of its lse.
+fn lse_bits(mix: Mix) -> u32 {
+  let bits = select(NEGATIVE_INFINITY_BITS, bitcast<u32>(mix.lse), mix.found);
+  return select(bits, NAN_BITS, mix.is_nan);
 }
 
 const NO_EDGE_bonds = 0xffffffffu;
@@ -2710,8 +2798,8 @@ struct Shape {
   long_rows: u32,
   part_count: u32,
   lse_row: u32,
-  nan: u32,
   out_row: u32,
+  nan: u32,
 }
 
 @group(0) @binding(0) var<uniform> shape: Shape;
@@ -2842,7 +2930,7 @@ fn lse_before(at: Place, i: i32) -> u32 {
 }
 
 // Writes the row of position i: sums are the weighted values of some of its columns, total the sum of the weights,
-// both relative to exp(highest). They merge with what earlier passes left.
+// both relative to exp(highest).
 fn store_row(
   at: Place,
   i: i32,
@@ -2854,9 +2942,37 @@ fn store_row(
   sums_0: vec4<f32>,
 ) {
   let row = u32(i - at.first);
+  let mix = mix_row(at, i, highest, total, poisoned, before);
+  let row_start = at.out_start + row * shape.out_row;
+  if (column < 16u) {
+    {
+      // A share of 0 keeps nothing, whatever stood there.
+      var value = sums_0 * mix.share;
+      if (mix.old_share > 0.0) {
+        value += read_out(out[row_start + column]) * mix.old_share;
+      }
+      out[row_start + column] = write_out(select(value, vec4<f32>(bitcast<f32>(shape.nan)), mix.is_nan));
+    }
+  }
+  if (column == 0u) {
+    lse[at.lse_start + row * shape.lse_row] = lse_bits(mix);
+  }
+}
+
+// A row's factors: of the sums, and of what stands in out. And its lse, if there was an edge.
+struct Mix {
+  share: f32,
+  old_share: f32,
+  is_nan: bool,
+  found: bool,
+  lse: f32,
+}
+// Of the row of position i, where total is the sum of the weights, relative to exp(highest). They merge with what earlier passes left.
+fn mix_row(at: Place, i: i32, highest: f32, total: f32, poisoned: bool, before: u32) -> Mix {
+  var mix: Mix;
   let old_is_nan = (before & 0x7fffffffu) > INFINITY_BITS;
   // A sum past the range of f32 is told too.
-  let is_nan = poisoned || (bitcast<u32>(total) & INFINITY_BITS) == INFINITY_BITS || old_is_nan;
+  mix.is_nan = poisoned || (bitcast<u32>(total) & INFINITY_BITS) == INFINITY_BITS || old_is_nan;
   // log(exp(a) + exp(b)) of this pass and those before.
   let own_lse = select(LOWEST, highest + log(total), total > 0.0);
   let old_lse = select(bitcast<f32>(before), LOWEST, before == NEGATIVE_INFINITY_BITS || old_is_nan);
@@ -2864,24 +2980,16 @@ fn store_row(
   let own_weight = select(0.0, exp(own_lse - top), own_lse > LOWEST);
   let old_weight = select(0.0, exp(old_lse - top), old_lse > LOWEST);
   let weight = own_weight + old_weight;
-  let found = weight > 0.0;
-  let row_lse = top + log(select(1.0, weight, found));
-  let share = select(0.0, own_weight / (weight * total), own_weight > 0.0);
-  let old_share = select(0.0, old_weight / weight, old_weight > 0.0);
-  let nan = vec4<f32>(bitcast<f32>(shape.nan));
-  let row_start = at.out_start + row * shape.out_row;
-  if (column < 16u) {
-    // A share of 0 keeps nothing, whatever stood there.
-    var value_0 = sums_0 * share;
-    if (old_share > 0.0) {
-      value_0 += read_out(out[row_start + column]) * old_share;
-    }
-    out[row_start + column] = write_out(select(value_0, nan, is_nan));
-  }
-  if (column == 0u) {
-    let bits = select(NEGATIVE_INFINITY_BITS, bitcast<u32>(row_lse), found);
-    lse[at.lse_start + row * shape.lse_row] = select(bits, NAN_BITS, is_nan);
-  }
+  mix.found = weight > 0.0;
+  mix.lse = top + log(select(1.0, weight, mix.found));
+  mix.share = select(0.0, own_weight / (weight * total), own_weight > 0.0);
+  mix.old_share = select(0.0, old_weight / weight, old_weight > 0.0);
+  return mix;
+}
+// The bits of its lse.
+fn lse_bits(mix: Mix) -> u32 {
+  let bits = select(NEGATIVE_INFINITY_BITS, bitcast<u32>(mix.lse), mix.found);
+  return select(bits, NAN_BITS, mix.is_nan);
 }
 
 // ==== own_gather_0: gather, subgroup, schedule own, pass 1 ====
@@ -2951,8 +3059,8 @@ struct Shape {
   v_row: u32,
   param_strength: f32,
   bonds_weight: u32,
-  nan: u32,
   out_row: u32,
+  nan: u32,
   lse_row: u32,
 }
 
@@ -3377,21 +3485,38 @@ fn store_row(
   sums_3: vec4<f32>,
 ) {
   let row = u32(i - at.first);
-  // A sum past the range of f32 is told too.
-  let is_nan = poisoned || (bitcast<u32>(total) & INFINITY_BITS) == INFINITY_BITS;
-  let found = total > 0.0;
-  let row_lse = highest + log(select(1.0, total, found));
-  let share = select(0.0, 1.0 / total, found);
-  let nan = vec4<f32>(bitcast<f32>(shape.nan));
+  let mix = mix_row(at, i, highest, total, poisoned);
   let row_start = at.out_start + row * shape.out_row;
-  out[row_start + column] = write_out(select(sums_0 * share, nan, is_nan));
-  out[row_start + column + 1u] = write_out(select(sums_1 * share, nan, is_nan));
-  out[row_start + column + 8u] = write_out(select(sums_2 * share, nan, is_nan));
-  out[row_start + column + 9u] = write_out(select(sums_3 * share, nan, is_nan));
+  out[row_start + column] = write_out(select(sums_0 * mix.share, vec4<f32>(bitcast<f32>(shape.nan)), mix.is_nan));
+  out[row_start + column + 1u] = write_out(select(sums_1 * mix.share, vec4<f32>(bitcast<f32>(shape.nan)), mix.is_nan));
+  out[row_start + column + 8u] = write_out(select(sums_2 * mix.share, vec4<f32>(bitcast<f32>(shape.nan)), mix.is_nan));
+  out[row_start + column + 9u] = write_out(select(sums_3 * mix.share, vec4<f32>(bitcast<f32>(shape.nan)), mix.is_nan));
   if (column == 0u) {
-    let bits = select(NEGATIVE_INFINITY_BITS, bitcast<u32>(row_lse), found);
-    lse[at.lse_start + row * shape.lse_row] = select(bits, NAN_BITS, is_nan);
+    lse[at.lse_start + row * shape.lse_row] = lse_bits(mix);
   }
+}
+
+// A row's factors: of the sums. And its lse, if there was an edge.
+struct Mix {
+  share: f32,
+  is_nan: bool,
+  found: bool,
+  lse: f32,
+}
+// Of the row of position i, where total is the sum of the weights, relative to exp(highest).
+fn mix_row(at: Place, i: i32, highest: f32, total: f32, poisoned: bool) -> Mix {
+  var mix: Mix;
+  // A sum past the range of f32 is told too.
+  mix.is_nan = poisoned || (bitcast<u32>(total) & INFINITY_BITS) == INFINITY_BITS;
+  mix.found = total > 0.0;
+  mix.lse = highest + log(select(1.0, total, mix.found));
+  mix.share = select(0.0, 1.0 / total, mix.found);
+  return mix;
+}
+// The bits of its lse.
+fn lse_bits(mix: Mix) -> u32 {
+  let bits = select(NEGATIVE_INFINITY_BITS, bitcast<u32>(mix.lse), mix.found);
+  return select(bits, NAN_BITS, mix.is_nan);
 }
 
 const NO_EDGE_bonds = 0xffffffffu;
@@ -3499,8 +3624,8 @@ struct Shape {
   bonds_heads: u32,
   bonds_weight: u32,
   lse_row: u32,
-  nan: u32,
   out_row: u32,
+  nan: u32,
 }
 
 @group(0) @binding(0) var<uniform> shape: Shape;
@@ -3921,7 +4046,7 @@ fn lse_before(at: Place, i: i32) -> u32 {
 }
 
 // Writes the row of position i: sums are the weighted values of some of its columns, total the sum of the weights,
-// both relative to exp(highest). They merge with what earlier passes left.
+// both relative to exp(highest).
 fn store_row(
   at: Place,
   i: i32,
@@ -3936,9 +4061,59 @@ fn store_row(
   sums_3: vec4<f32>,
 ) {
   let row = u32(i - at.first);
+  let mix = mix_row(at, i, highest, total, poisoned, before);
+  let row_start = at.out_start + row * shape.out_row;
+  {
+    // A share of 0 keeps nothing, whatever stood there.
+    var value = sums_0 * mix.share;
+    if (mix.old_share > 0.0) {
+      value += read_out(out[row_start + column]) * mix.old_share;
+    }
+    out[row_start + column] = write_out(select(value, vec4<f32>(bitcast<f32>(shape.nan)), mix.is_nan));
+  }
+  {
+    // A share of 0 keeps nothing, whatever stood there.
+    var value = sums_1 * mix.share;
+    if (mix.old_share > 0.0) {
+      value += read_out(out[row_start + column + 1u]) * mix.old_share;
+    }
+    out[row_start + column + 1u] = write_out(select(value, vec4<f32>(bitcast<f32>(shape.nan)), mix.is_nan));
+  }
+  {
+    // A share of 0 keeps nothing, whatever stood there.
+    var value = sums_2 * mix.share;
+    if (mix.old_share > 0.0) {
+      value += read_out(out[row_start + column + 8u]) * mix.old_share;
+    }
+    out[row_start + column + 8u] = write_out(select(value, vec4<f32>(bitcast<f32>(shape.nan)), mix.is_nan));
+  }
+  {
+    // A share of 0 keeps nothing, whatever stood there.
+    var value = sums_3 * mix.share;
+    if (mix.old_share > 0.0) {
+      value += read_out(out[row_start + column + 9u]) * mix.old_share;
+    }
+    out[row_start + column + 9u] = write_out(select(value, vec4<f32>(bitcast<f32>(shape.nan)), mix.is_nan));
+  }
+  if (column == 0u) {
+    lse[at.lse_start + row * shape.lse_row] = lse_bits(mix);
+  }
+}
+
+// A row's factors: of the sums, and of what stands in out. And its lse, if there was an edge.
+struct Mix {
+  share: f32,
+  old_share: f32,
+  is_nan: bool,
+  found: bool,
+  lse: f32,
+}
+// Of the row of position i, where total is the sum of the weights, relative to exp(highest). They merge with what earlier passes left.
+fn mix_row(at: Place, i: i32, highest: f32, total: f32, poisoned: bool, before: u32) -> Mix {
+  var mix: Mix;
   let old_is_nan = (before & 0x7fffffffu) > INFINITY_BITS;
   // A sum past the range of f32 is told too.
-  let is_nan = poisoned || (bitcast<u32>(total) & INFINITY_BITS) == INFINITY_BITS || old_is_nan;
+  mix.is_nan = poisoned || (bitcast<u32>(total) & INFINITY_BITS) == INFINITY_BITS || old_is_nan;
   // log(exp(a) + exp(b)) of this pass and those before.
   let own_lse = select(LOWEST, highest + log(total), total > 0.0);
   let old_lse = select(bitcast<f32>(before), LOWEST, before == NEGATIVE_INFINITY_BITS || old_is_nan);
@@ -3946,40 +4121,16 @@ fn store_row(
   let own_weight = select(0.0, exp(own_lse - top), own_lse > LOWEST);
   let old_weight = select(0.0, exp(old_lse - top), old_lse > LOWEST);
   let weight = own_weight + old_weight;
-  let found = weight > 0.0;
-  let row_lse = top + log(select(1.0, weight, found));
-  let share = select(0.0, own_weight / (weight * total), own_weight > 0.0);
-  let old_share = select(0.0, old_weight / weight, old_weight > 0.0);
-  let nan = vec4<f32>(bitcast<f32>(shape.nan));
-  let row_start = at.out_start + row * shape.out_row;
-  // A share of 0 keeps nothing, whatever stood there.
-  var value_0 = sums_0 * share;
-  if (old_share > 0.0) {
-    value_0 += read_out(out[row_start + column]) * old_share;
-  }
-  out[row_start + column] = write_out(select(value_0, nan, is_nan));
-  // A share of 0 keeps nothing, whatever stood there.
-  var value_1 = sums_1 * share;
-  if (old_share > 0.0) {
-    value_1 += read_out(out[row_start + column + 1u]) * old_share;
-  }
-  out[row_start + column + 1u] = write_out(select(value_1, nan, is_nan));
-  // A share of 0 keeps nothing, whatever stood there.
-  var value_2 = sums_2 * share;
-  if (old_share > 0.0) {
-    value_2 += read_out(out[row_start + column + 8u]) * old_share;
-  }
-  out[row_start + column + 8u] = write_out(select(value_2, nan, is_nan));
-  // A share of 0 keeps nothing, whatever stood there.
-  var value_3 = sums_3 * share;
-  if (old_share > 0.0) {
-    value_3 += read_out(out[row_start + column + 9u]) * old_share;
-  }
-  out[row_start + column + 9u] = write_out(select(value_3, nan, is_nan));
-  if (column == 0u) {
-    let bits = select(NEGATIVE_INFINITY_BITS, bitcast<u32>(row_lse), found);
-    lse[at.lse_start + row * shape.lse_row] = select(bits, NAN_BITS, is_nan);
-  }
+  mix.found = weight > 0.0;
+  mix.lse = top + log(select(1.0, weight, mix.found));
+  mix.share = select(0.0, own_weight / (weight * total), own_weight > 0.0);
+  mix.old_share = select(0.0, old_weight / weight, old_weight > 0.0);
+  return mix;
+}
+// The bits of its lse.
+fn lse_bits(mix: Mix) -> u32 {
+  let bits = select(NEGATIVE_INFINITY_BITS, bitcast<u32>(mix.lse), mix.found);
+  return select(bits, NAN_BITS, mix.is_nan);
 }
 
 const NO_EDGE_bonds = 0xffffffffu;

@@ -45,8 +45,8 @@ struct Shape {
   batch: u32,
   param_window: i32,
   param_globals: i32,
-  nan: u32,
   out_row: u32,
+  nan: u32,
   lse_row: u32,
   four: u32,
   chunk_width: u32,
@@ -676,18 +676,35 @@ fn store_row(
   sums_0: vec4<f32>,
 ) {
   let row = u32(i - at.first);
-  // A sum past the range of f32 is told too.
-  let is_nan = poisoned || (bitcast<u32>(total) & INFINITY_BITS) == INFINITY_BITS;
-  let found = total > 0.0;
-  let row_lse = highest + log(select(1.0, total, found));
-  let share = select(0.0, 1.0 / total, found);
-  let nan = vec4<f32>(bitcast<f32>(shape.nan));
+  let mix = mix_row(at, i, highest, total, poisoned);
   let row_start = at.out_start + row * shape.out_row;
-  out[row_start + column] = write_out(select(sums_0 * share, nan, is_nan));
+  out[row_start + column] = write_out(select(sums_0 * mix.share, vec4<f32>(bitcast<f32>(shape.nan)), mix.is_nan));
   if (column == 0u) {
-    let bits = select(NEGATIVE_INFINITY_BITS, bitcast<u32>(row_lse), found);
-    lse[at.lse_start + row * shape.lse_row] = select(bits, NAN_BITS, is_nan);
+    lse[at.lse_start + row * shape.lse_row] = lse_bits(mix);
   }
+}
+
+// A row's factors: of the sums. And its lse, if there was an edge.
+struct Mix {
+  share: f32,
+  is_nan: bool,
+  found: bool,
+  lse: f32,
+}
+// Of the row of position i, where total is the sum of the weights, relative to exp(highest).
+fn mix_row(at: Place, i: i32, highest: f32, total: f32, poisoned: bool) -> Mix {
+  var mix: Mix;
+  // A sum past the range of f32 is told too.
+  mix.is_nan = poisoned || (bitcast<u32>(total) & INFINITY_BITS) == INFINITY_BITS;
+  mix.found = total > 0.0;
+  mix.lse = highest + log(select(1.0, total, mix.found));
+  mix.share = select(0.0, 1.0 / total, mix.found);
+  return mix;
+}
+// The bits of its lse.
+fn lse_bits(mix: Mix) -> u32 {
+  let bits = select(NEGATIVE_INFINITY_BITS, bitcast<u32>(mix.lse), mix.found);
+  return select(bits, NAN_BITS, mix.is_nan);
 }
 
 // The tile that a coordinate lies in; those before the first lie in tile -1.
@@ -1338,8 +1355,8 @@ struct Shape {
   lse_head: u32,
   batch: u32,
   splits: u32,
-  nan: u32,
   out_row: u32,
+  nan: u32,
   lse_row: u32,
 }
 
@@ -1515,20 +1532,37 @@ fn store_row(
   sums_0: vec4<f32>,
 ) {
   let row = u32(i - at.first);
-  // A sum past the range of f32 is told too.
-  let is_nan = poisoned || (bitcast<u32>(total) & INFINITY_BITS) == INFINITY_BITS;
-  let found = total > 0.0;
-  let row_lse = highest + log(select(1.0, total, found));
-  let share = select(0.0, 1.0 / total, found);
-  let nan = vec4<f32>(bitcast<f32>(shape.nan));
+  let mix = mix_row(at, i, highest, total, poisoned);
   let row_start = at.out_start + row * shape.out_row;
   if (column < 16u) {
-    out[row_start + column] = write_out(select(sums_0 * share, nan, is_nan));
+    out[row_start + column] = write_out(select(sums_0 * mix.share, vec4<f32>(bitcast<f32>(shape.nan)), mix.is_nan));
   }
   if (column == 0u) {
-    let bits = select(NEGATIVE_INFINITY_BITS, bitcast<u32>(row_lse), found);
-    lse[at.lse_start + row * shape.lse_row] = select(bits, NAN_BITS, is_nan);
+    lse[at.lse_start + row * shape.lse_row] = lse_bits(mix);
   }
+}
+
+// A row's factors: of the sums. And its lse, if there was an edge.
+struct Mix {
+  share: f32,
+  is_nan: bool,
+  found: bool,
+  lse: f32,
+}
+// Of the row of position i, where total is the sum of the weights, relative to exp(highest).
+fn mix_row(at: Place, i: i32, highest: f32, total: f32, poisoned: bool) -> Mix {
+  var mix: Mix;
+  // A sum past the range of f32 is told too.
+  mix.is_nan = poisoned || (bitcast<u32>(total) & INFINITY_BITS) == INFINITY_BITS;
+  mix.found = total > 0.0;
+  mix.lse = highest + log(select(1.0, total, mix.found));
+  mix.share = select(0.0, 1.0 / total, mix.found);
+  return mix;
+}
+// The bits of its lse.
+fn lse_bits(mix: Mix) -> u32 {
+  let bits = select(NEGATIVE_INFINITY_BITS, bitcast<u32>(mix.lse), mix.found);
+  return select(bits, NAN_BITS, mix.is_nan);
 }
 
 // ==== own_tiles_1: tiles, portable, schedule own, pass 2 ====
@@ -1579,8 +1613,8 @@ struct Shape {
   param_globals: i32,
   param_window: i32,
   lse_row: u32,
-  nan: u32,
   out_row: u32,
+  nan: u32,
   four: u32,
   chunk_width: u32,
   row_threads: u32,
@@ -2178,7 +2212,7 @@ fn store_rows(at: Place) {
 }
 
 // Writes the row of position i: sums are the weighted values of some of its columns, total the sum of the weights,
-// both relative to exp(highest). They merge with what earlier passes left.
+// both relative to exp(highest).
 fn store_row(
   at: Place,
   i: i32,
@@ -2190,9 +2224,35 @@ fn store_row(
   sums_0: vec4<f32>,
 ) {
   let row = u32(i - at.first);
+  let mix = mix_row(at, i, highest, total, poisoned, before);
+  let row_start = at.out_start + row * shape.out_row;
+  {
+    // A share of 0 keeps nothing, whatever stood there.
+    var value = sums_0 * mix.share;
+    if (mix.old_share > 0.0) {
+      value += read_out(out[row_start + column]) * mix.old_share;
+    }
+    out[row_start + column] = write_out(select(value, vec4<f32>(bitcast<f32>(shape.nan)), mix.is_nan));
+  }
+  if (column == 0u) {
+    lse[at.lse_start + row * shape.lse_row] = lse_bits(mix);
+  }
+}
+
+// A row's factors: of the sums, and of what stands in out. And its lse, if there was an edge.
+struct Mix {
+  share: f32,
+  old_share: f32,
+  is_nan: bool,
+  found: bool,
+  lse: f32,
+}
+// Of the row of position i, where total is the sum of the weights, relative to exp(highest). They merge with what earlier passes left.
+fn mix_row(at: Place, i: i32, highest: f32, total: f32, poisoned: bool, before: u32) -> Mix {
+  var mix: Mix;
   let old_is_nan = (before & 0x7fffffffu) > INFINITY_BITS;
   // A sum past the range of f32 is told too.
-  let is_nan = poisoned || (bitcast<u32>(total) & INFINITY_BITS) == INFINITY_BITS || old_is_nan;
+  mix.is_nan = poisoned || (bitcast<u32>(total) & INFINITY_BITS) == INFINITY_BITS || old_is_nan;
   // log(exp(a) + exp(b)) of this pass and those before.
   let own_lse = select(LOWEST, highest + log(total), total > 0.0);
   let old_lse = select(bitcast<f32>(before), LOWEST, before == NEGATIVE_INFINITY_BITS || old_is_nan);
@@ -2200,22 +2260,16 @@ fn store_row(
   let own_weight = select(0.0, exp(own_lse - top), own_lse > LOWEST);
   let old_weight = select(0.0, exp(old_lse - top), old_lse > LOWEST);
   let weight = own_weight + old_weight;
-  let found = weight > 0.0;
-  let row_lse = top + log(select(1.0, weight, found));
-  let share = select(0.0, own_weight / (weight * total), own_weight > 0.0);
-  let old_share = select(0.0, old_weight / weight, old_weight > 0.0);
-  let nan = vec4<f32>(bitcast<f32>(shape.nan));
-  let row_start = at.out_start + row * shape.out_row;
-  // A share of 0 keeps nothing, whatever stood there.
-  var value_0 = sums_0 * share;
-  if (old_share > 0.0) {
-    value_0 += read_out(out[row_start + column]) * old_share;
-  }
-  out[row_start + column] = write_out(select(value_0, nan, is_nan));
-  if (column == 0u) {
-    let bits = select(NEGATIVE_INFINITY_BITS, bitcast<u32>(row_lse), found);
-    lse[at.lse_start + row * shape.lse_row] = select(bits, NAN_BITS, is_nan);
-  }
+  mix.found = weight > 0.0;
+  mix.lse = top + log(select(1.0, weight, mix.found));
+  mix.share = select(0.0, own_weight / (weight * total), own_weight > 0.0);
+  mix.old_share = select(0.0, old_weight / weight, old_weight > 0.0);
+  return mix;
+}
+// The bits of its lse.
+fn lse_bits(mix: Mix) -> u32 {
+  let bits = select(NEGATIVE_INFINITY_BITS, bitcast<u32>(mix.lse), mix.found);
+  return select(bits, NAN_BITS, mix.is_nan);
 }
 
 // The tile that a coordinate lies in; those before the first lie in tile -1.
@@ -2821,8 +2875,8 @@ struct Shape {
   splits: u32,
   param_globals: i32,
   lse_row: u32,
-  nan: u32,
   out_row: u32,
+  nan: u32,
 }
 
 @group(0) @binding(0) var<uniform> shape: Shape;
@@ -2993,7 +3047,7 @@ fn lse_before(at: Place, i: i32) -> u32 {
 }
 
 // Writes the row of position i: sums are the weighted values of some of its columns, total the sum of the weights,
-// both relative to exp(highest). They merge with what earlier passes left.
+// both relative to exp(highest).
 fn store_row(
   at: Place,
   i: i32,
@@ -3005,9 +3059,37 @@ fn store_row(
   sums_0: vec4<f32>,
 ) {
   let row = u32(i - at.first);
+  let mix = mix_row(at, i, highest, total, poisoned, before);
+  let row_start = at.out_start + row * shape.out_row;
+  if (column < 16u) {
+    {
+      // A share of 0 keeps nothing, whatever stood there.
+      var value = sums_0 * mix.share;
+      if (mix.old_share > 0.0) {
+        value += read_out(out[row_start + column]) * mix.old_share;
+      }
+      out[row_start + column] = write_out(select(value, vec4<f32>(bitcast<f32>(shape.nan)), mix.is_nan));
+    }
+  }
+  if (column == 0u) {
+    lse[at.lse_start + row * shape.lse_row] = lse_bits(mix);
+  }
+}
+
+// A row's factors: of the sums, and of what stands in out. And its lse, if there was an edge.
+struct Mix {
+  share: f32,
+  old_share: f32,
+  is_nan: bool,
+  found: bool,
+  lse: f32,
+}
+// Of the row of position i, where total is the sum of the weights, relative to exp(highest). They merge with what earlier passes left.
+fn mix_row(at: Place, i: i32, highest: f32, total: f32, poisoned: bool, before: u32) -> Mix {
+  var mix: Mix;
   let old_is_nan = (before & 0x7fffffffu) > INFINITY_BITS;
   // A sum past the range of f32 is told too.
-  let is_nan = poisoned || (bitcast<u32>(total) & INFINITY_BITS) == INFINITY_BITS || old_is_nan;
+  mix.is_nan = poisoned || (bitcast<u32>(total) & INFINITY_BITS) == INFINITY_BITS || old_is_nan;
   // log(exp(a) + exp(b)) of this pass and those before.
   let own_lse = select(LOWEST, highest + log(total), total > 0.0);
   let old_lse = select(bitcast<f32>(before), LOWEST, before == NEGATIVE_INFINITY_BITS || old_is_nan);
@@ -3015,22 +3097,14 @@ fn store_row(
   let own_weight = select(0.0, exp(own_lse - top), own_lse > LOWEST);
   let old_weight = select(0.0, exp(old_lse - top), old_lse > LOWEST);
   let weight = own_weight + old_weight;
-  let found = weight > 0.0;
-  let row_lse = top + log(select(1.0, weight, found));
-  let share = select(0.0, own_weight / (weight * total), own_weight > 0.0);
-  let old_share = select(0.0, old_weight / weight, old_weight > 0.0);
-  let nan = vec4<f32>(bitcast<f32>(shape.nan));
-  let row_start = at.out_start + row * shape.out_row;
-  if (column < 16u) {
-    // A share of 0 keeps nothing, whatever stood there.
-    var value_0 = sums_0 * share;
-    if (old_share > 0.0) {
-      value_0 += read_out(out[row_start + column]) * old_share;
-    }
-    out[row_start + column] = write_out(select(value_0, nan, is_nan));
-  }
-  if (column == 0u) {
-    let bits = select(NEGATIVE_INFINITY_BITS, bitcast<u32>(row_lse), found);
-    lse[at.lse_start + row * shape.lse_row] = select(bits, NAN_BITS, is_nan);
-  }
+  mix.found = weight > 0.0;
+  mix.lse = top + log(select(1.0, weight, mix.found));
+  mix.share = select(0.0, own_weight / (weight * total), own_weight > 0.0);
+  mix.old_share = select(0.0, old_weight / weight, old_weight > 0.0);
+  return mix;
+}
+// The bits of its lse.
+fn lse_bits(mix: Mix) -> u32 {
+  let bits = select(NEGATIVE_INFINITY_BITS, bitcast<u32>(mix.lse), mix.found);
+  return select(bits, NAN_BITS, mix.is_nan);
 }

@@ -72,9 +72,11 @@ interface Case {
 const CASES: readonly Case[] = [
   {
     text: 'pattern p(window: int = 10) { align start i -> j when abs(i - j) <= window }',
-    tiling: { blocks: 2 },
+    tiling: { blocks: 2, keys: 32 },
     runs: [
       { queries: [150, 77], keys: [150, 77] },
+      // Tiles without masks, whose chunks take turns.
+      { set: { window: 100 }, queries: [190], keys: [190] },
       // One edge a row; and none, where there are more queries than keys.
       { set: { window: 0 }, queries: [130], keys: [130] },
       { set: { window: 0 }, queries: [140, 3], keys: [75, 9] },
