@@ -132,53 +132,41 @@ export function storeRows(shader: Shader, layout: MatrixLayout, merge: boolean):
   const row = (position: string): string => `u32(${position} - end.first)`;
   const start = (tensor: 'out' | 'lse', position: string): string =>
     rowStart(shader, tensor, row(position)).replaceAll('at.', 'end.');
+  const before = (b: number): string =>
+    `let before_${b} = select(NEGATIVE_INFINITY_BITS, lse_before(end, max(row_${b}, end.first)), row_${b} >= 0);`;
+  const share = (b: number, q: number): string => wgsl`
+    let share_${b}_${q} = subgroupShuffle(of_row_${b}.share, row_of_${q});
+    ${merge ? `let old_share_${b}_${q} = subgroupShuffle(of_row_${b}.old_share, row_of_${q});` : ''}
+    let is_nan_${b}_${q} = subgroupShuffle(u32(of_row_${b}.is_nan), row_of_${q}) != 0u;`;
   return wgsl`
     ${readAll(shader, layout)}
-    ${
-      merge
-        ? [
-            '// Read by all lanes of a row before one of them writes.',
-            ...blocks.map(
-              (b) =>
-                wgsl`
-              var before_${b} = NEGATIVE_INFINITY_BITS;
-              if (row_${b} >= 0) {
-                before_${b} = lse_before(end, row_${b});
-              }`,
-            ),
-            sync,
-          ]
-        : ''
-    }
+    ${merge ? ['// Read by all lanes of a row before one of them writes.', ...blocks.map(before), sync] : ''}
+    ${blocks.map((b) => `let of_row_${b} = mix_row(end, max(row_${b}, end.first), reference_${b} * TO_LOG, total_${b}, poison_${b} != 0u${merge ? `, before_${b}` : ''});`)}
+    // Told to the lanes that have a row's quads before writing takes lanes apart.
+    ${blocks.map((b) => lines(shareOf(layout), (q) => share(b, q)).join('\n'))}
     ${blocks.map(
       (b) => wgsl`
-      {
-        let of_row = mix_row(end, max(row_${b}, end.first), reference_${b} * TO_LOG, total_${b}, poison_${b} != 0u${merge ? `, before_${b}` : ''});
-        if (row_${b} >= 0 && x == 0u) {
-          ${lse}[${start('lse', `row_${b}`)}] = lse_bits(of_row);
-        }
-        ${eachQuad(
-          layout,
-          (q) => wgsl`
-            var mix: Mix;
-            mix.share = subgroupShuffle(of_row.share, row_of_${q});
-            ${merge ? `mix.old_share = subgroupShuffle(of_row.old_share, row_of_${q});` : ''}
-            mix.is_nan = subgroupShuffle(u32(of_row.is_nan), row_of_${q}) != 0u;
-            let start = ${start('out', `position_${b}_${q}`)} + column_${q};`,
-          (q, part) => wgsl`
-            if (position_${b}_${q} >= 0) {
-              ${writeQuad(
-                shader,
-                { merge },
-                {
-                  at: `start + ${part.number * quadsOf(layout)}u`,
-                  sums: `sum_${b}_${part.number}_${q}`,
-                  mix: 'mix',
-                },
-              )}
-            }`,
-        )}
-      }`,
+      if (row_${b} >= 0 && x == 0u) {
+        ${lse}[${start('lse', `row_${b}`)}] = lse_bits(of_row_${b});
+      }
+      ${eachQuad(
+        layout,
+        (q) => `let start = ${start('out', `position_${b}_${q}`)} + column_${q};`,
+        (q, part) => wgsl`
+          if (position_${b}_${q} >= 0) {
+            ${writeQuad(
+              shader,
+              { merge },
+              {
+                at: `start + ${part.number * quadsOf(layout)}u`,
+                sums: `sum_${b}_${part.number}_${q}`,
+                share: `share_${b}_${q}`,
+                oldShare: `old_share_${b}_${q}`,
+                isNaN: `is_nan_${b}_${q}`,
+              },
+            )}
+          }`,
+      )}`,
     )}`;
 }
 

@@ -100,28 +100,36 @@ export function emitMix(
   return sink ? [mix, emitSinkFactor(shader, target)] : [mix];
 }
 
-/** A statement that writes four columns of out: `at` is their place, `mix` the row's, or what has the same fields. */
+/** WGSL of what `writeQuad` writes: the place, the sums, and a row's factors (see `Mix`). */
+export interface Quad {
+  readonly at: string;
+  readonly sums: string;
+  readonly share: string;
+  readonly oldShare: string;
+  readonly isNaN: string;
+}
+
+/** A statement that writes four columns of out. */
 export function writeQuad(
   shader: Shader,
   { merge }: Pick<StoreOptions, 'merge'>,
-  names: { readonly at: string; readonly sums: string; readonly mix: string },
+  { at, sums, share, oldShare, isNaN }: Quad,
 ): string {
   const out = shader.bind('out', 'read_write');
   const nan = shader.uniform('nan', 'u32', { kind: 'bits', value: 0x7fc00000 });
-  const { at, sums, mix } = names;
   const write = (value: string): string =>
-    `${out}[${at}] = write_out(select(${value}, vec4<f32>(bitcast<f32>(${nan})), ${mix}.is_nan));`;
+    `${out}[${at}] = write_out(select(${value}, vec4<f32>(bitcast<f32>(${nan})), ${isNaN}));`;
   return merge
     ? wgsl`
       {
         // A share of 0 keeps nothing, whatever stood there.
-        var value = ${sums} * ${mix}.share;
-        if (${mix}.old_share > 0.0) {
-          value += read_out(${out}[${at}]) * ${mix}.old_share;
+        var value = ${sums} * ${share};
+        if (${oldShare} > 0.0) {
+          value += read_out(${out}[${at}]) * ${oldShare};
         }
         ${write('value')}
       }`
-    : write(`${sums} * ${mix}.share`);
+    : write(`${sums} * ${share}`);
 }
 
 export function emitStore(shader: Shader, target: Target, options: StoreOptions): readonly string[] {
@@ -136,7 +144,9 @@ export function emitStore(shader: Shader, target: Target, options: StoreOptions)
     const line = writeQuad(shader, options, {
       at: `row_start + ${column(n)}`,
       sums: `sums_${n}`,
-      mix: 'mix',
+      share: 'mix.share',
+      oldShare: 'mix.old_share',
+      isNaN: 'mix.is_nan',
     });
     const fits = options.step * (steps(n) + 1) <= width;
     return fits
