@@ -87,14 +87,6 @@ export function stageQueries(shader: Shader, layout: MatrixLayout): string {
 const copies = (layout: MatrixLayout, pieces: number): number =>
   Math.ceil((layout.keys * pieces) / layout.threads);
 
-/** Key and piece of a thread's copy number n. */
-function placeOf(layout: MatrixLayout, pieces: number, n: number): string {
-  const all = layout.keys * pieces;
-  const number = n === 0 ? 'thread' : `thread + ${n * layout.threads}u`;
-  const inside = (n + 1) * layout.threads <= all ? '' : `, ${number} < ${all}u`;
-  return inside;
-}
-
 /** How a kernel finds where its keys are. */
 export interface KeyFinding {
   /** By `key_line`: they are evenly spaced. */
@@ -158,7 +150,8 @@ function copiesOf(layout: MatrixLayout, kind: 'key' | 'value'): readonly Copy[] 
   const pieces = kind === 'key' ? layout.keyPieces : layout.valuePieces;
   return Array.from({ length: copies(layout, pieces) }, (_, n) => {
     const number = n === 0 ? 'thread' : `thread + ${n * layout.threads}u`;
-    const guard = placeOf(layout, pieces, n) === '' ? undefined : `${number} < ${layout.keys * pieces}u`;
+    const all = layout.keys * pieces;
+    const guard = (n + 1) * layout.threads <= all ? undefined : `${number} < ${all}u`;
     const there = !zeroed(layout, kind) ? undefined : alike(layout) ? `there_${n}` : `${kind}_there_${n}`;
     return { name: `${kind}_${n}`, number, guard, pieces, there };
   });
@@ -166,8 +159,13 @@ function copiesOf(layout: MatrixLayout, kind: 'key' | 'value'): readonly Copy[] 
 
 const partOffset = (layout: MatrixLayout): string => (layout.parts === 1 ? '' : ` + part * ${layout.keys}u`);
 
-/** A statement for each key whose position the thread finds: its number among those, and in the tile. */
-function positions(layout: MatrixLayout, line: (n: number, r: string) => string): readonly string[] {
+/** A statement for each key whose position the thread finds, if it finds any: its number among those, and in the tile. */
+function positions(
+  layout: MatrixLayout,
+  finding: KeyFinding,
+  line: (n: number, r: string) => string,
+): readonly string[] {
+  if (!findsPositions(layout, finding)) return [];
   const { keys, threads } = layout;
   return lines(copies(layout, 1), (n) => {
     const r = n === 0 ? 'thread' : `thread + ${n * threads}u`;
@@ -186,7 +184,7 @@ export function fetchTile(shader: Shader, layout: MatrixLayout, finding: KeyFind
   const { affine, places, reads } = finding;
   const position = (r: string): string =>
     affine
-      ? layout.steady && finding.reads.j.length === 0
+      ? layout.steady && reads.j.length === 0
         ? `line.x + line.y * min(i32(${r}), line.z - 1)`
         : `select(-1, line.x + line.y * i32(${r}), i32(${r}) < line.z)`
       : `key_position(at, next.segment, next.tile, i32(${r}))`;
@@ -214,28 +212,22 @@ export function fetchTile(shader: Shader, layout: MatrixLayout, finding: KeyFind
         }`;
   };
   return wgsl`
-    ${
-      !findsPositions(layout, finding)
-        ? ''
-        : positions(layout, (n, r) => {
-            const key = `${r}${partOffset(layout)}`;
-            const place = `place_${n} = key_place(at, next.segment, next.tile, i32(${key}));`;
-            // Told apart from what is not there only when it is stored, so that nothing waits for what was read.
-            const words = reads.j.map(
-              (_, w) => wgsl`
+    ${positions(layout, finding, (n, r) => {
+      const key = `${r}${partOffset(layout)}`;
+      const place = `place_${n} = key_place(at, next.segment, next.tile, i32(${key}));`;
+      // Told apart from what is not there only when it is stored, so that nothing waits for what was read.
+      const words = reads.j.map(
+        (_, w) => wgsl`
         {
           let read = key_read_${w}(at, position_${n});
           word_${n}_${w} = ${shader.bind('tables')}[read.x];
           has_word_${n}_${w} = read.y != 0u;
         }`,
-            );
-            return [
-              `position_${n} = ${position(key)};`,
-              ...(places === 'found' ? [place] : []),
-              ...words,
-            ].join('\n');
-          })
-    }
+      );
+      return [`position_${n} = ${position(key)};`, ...(places === 'found' ? [place] : []), ...words].join(
+        '\n',
+      );
+    })}
     ${copiesOf(layout, 'key').map(one)}
     ${same ? '' : values.map(one)}`;
 }
@@ -280,17 +272,13 @@ export function commitTile(
   return wgsl`
     ${layout.prefetch ? '' : [fetchVariables(layout, finding), fetchTile(shader, layout, finding)]}
     ${mayCare ? clear : ''}
-    ${
-      !findsPositions(layout, finding)
-        ? ''
-        : positions(layout, (n, r) =>
-            [
-              ...(onLine(layout, finding) ? [] : [`key_positions[${r}] = position_${n};`]),
-              ...(finding.places === 'none' ? [] : [`key_places[${r}] = ${place(n)};`]),
-              ...(finding.reads.j.length === 0 ? [] : [`key_reads[${r}] = ${words(n)};`]),
-            ].join('\n'),
-          )
-    }
+    ${positions(layout, finding, (n, r) =>
+      [
+        ...(onLine(layout, finding) ? [] : [`key_positions[${r}] = position_${n};`]),
+        ...(finding.places === 'none' ? [] : [`key_places[${r}] = ${place(n)};`]),
+        ...(finding.reads.j.length === 0 ? [] : [`key_reads[${r}] = ${words(n)};`]),
+      ].join('\n'),
+    )}
     ${copiesOf(layout, 'key').map(write)}
     ${copiesOf(layout, 'value').map(write)}`;
 }

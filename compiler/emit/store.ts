@@ -4,7 +4,10 @@ import type { Shader } from './shader.js';
 import { printerFor, type Target } from './target.js';
 import { lines, wgsl } from './wgsl.js';
 
-/** How a row's result reaches (out, lse): function `store_row`, the same for every kernel. */
+/**
+ * How a row's result reaches (out, lse): its factors by `mix_row`, and the row by `store_row`. Matrix kernels, whose lanes
+ * don't have whole rows, write quads of columns by the factors instead.
+ */
 
 export interface StoreOptions {
   /** Merge with what (out, lse) hold. */
