@@ -97,7 +97,7 @@ export function emitMatrixKernel(
   const body = [
     SPECIAL_VALUES,
     constants(target),
-    layout.steady ? STEADY_CONSTANTS : '',
+    layout.steady ? STEADY_CONSTANTS : ONLINE_CONSTANTS,
     memory(layout, facts, isLine),
     ...place,
     main,
@@ -150,10 +150,12 @@ function constants(target: Target): string {
     const TO_LOG2 = ${floatLiteral(factor)};
     const TO_LOG = ${floatLiteral(Math.LN2)};
     // The reference of a row without an edge yet; every score that counts is higher.
-    const FLOOR = -1e37;
-    // Weights may grow to two to the power of this before results are rescaled (f16 holds 65504).
-    const SLACK = 8.0;`;
+    const FLOOR = -1e37;`;
 }
+
+const ONLINE_CONSTANTS = wgsl`
+  // Weights may grow to two to the power of this before results are rescaled (f16 holds 65504).
+  const SLACK = 8.0;`;
 
 function memory(layout: MatrixLayout, { places, reads }: SideFacts, isLine: boolean): string {
   return wgsl`
