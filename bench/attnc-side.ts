@@ -26,6 +26,8 @@ export interface OwnResult {
   readonly milliseconds: { readonly median: number; readonly p10: number; readonly p90: number };
   readonly runs: number;
   readonly clock: string;
+  /** The device's clock when timing began, over the highest seen; missing where nothing tells, and from old files. */
+  readonly clockShare?: number | undefined;
   readonly family: string;
   readonly schedule: string;
   readonly splits: number;
@@ -164,7 +166,7 @@ async function runRow(
         const what = misplaced > 0 ? `${misplaced} values not finite, or the reverse` : `${worstRow.error}`;
         throw wrongResult(`out differs from the oracle: ${what}`);
       },
-      timing: { warmUp, patience },
+      timing: { warmUp, patience, settle: hardware },
       sets: hardware ? undefined : 2,
     },
   );
@@ -175,6 +177,7 @@ async function runRow(
     milliseconds: { median, p10, p90 },
     runs: timing.runs,
     clock: timing.clock,
+    clockShare: timing.warmUp.clock,
     family: stats.family,
     schedule: stats.schedule,
     splits: stats.splits,

@@ -1,4 +1,5 @@
 import { percent } from '../cli/text.js';
+import { CLOCK_UP } from '../runtime/timing/index.js';
 import { PEER_NAMES, type Goal, type Peer } from './rows.js';
 import type { Results, RowResult } from './results.js';
 import { LIMITS, type GoalVerdict, type PeerTime } from './verdict.js';
@@ -167,7 +168,13 @@ function problemsOf(r: RowResult): readonly string[] {
   const own = [
     { name: 'attnc', found: r.off },
     { name: 'attnc, robust', found: r.on },
-  ].flatMap(({ name, found }) => (found && 'why' in found ? [`${r.row.title}, ${name}: ${found.why}`] : []));
+  ].flatMap(({ name, found }) => {
+    if (found === undefined) return [];
+    if ('why' in found) return [`${r.row.title}, ${name}: ${found.why}`];
+    const { clockShare } = found;
+    if (clockShare === undefined || clockShare >= CLOCK_UP) return [];
+    return [`${r.row.title}, ${name}: timed with the clock at ${percent(clockShare)} of its highest`];
+  });
   const peers = (Object.entries(r.peers) as [Peer, RowResult['peers'][Peer]][]).flatMap(([peer, found]) =>
     found && 'why' in found ? [`${r.row.title}, ${PEER_NAMES[peer]}: ${found.why}`] : [],
   );

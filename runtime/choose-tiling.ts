@@ -22,6 +22,8 @@ interface Rule {
   readonly when: (facts: TilingFacts, apart: boolean) => boolean;
   /** Query rows of a tile: the largest that there are up to so many, or else the least. */
   readonly rows: number;
+  /** Of those with as many rows, the one with the most subgroups. */
+  readonly spread?: boolean;
 }
 
 /** Workgroups that fill a large device several times over. */
@@ -30,19 +32,24 @@ const FILL = 512;
 /**
  * The first rule that holds. Measured on an NVIDIA H200 with f16 and matrices of 16 x 16 x 16: tiles of 128 queries read
  * keys half as often, and win where rows are long (dense, causal, long segments), and in windows too if their subgroups
- * skip what is not for them; tiles of 64 win where larger ones compute more that is masked away, and where there are
- * too few tiles to go round.
+ * skip what is not for them: with twice the subgroups, since masks and what comes before and after the keys then wait
+ * for each other less. Tiles of 64 win where larger ones compute more that is masked away, and where there are too few
+ * tiles to go round.
  */
 export const TILING_RULES: Readonly<Record<'few' | 'wide' | 'apart' | 'narrow', Rule>> = {
   few: { when: (f) => f.queryTiles / 2 < FILL, rows: 64 },
   wide: { when: (f) => f.keyTiles >= 32 && f.growth <= 1.25, rows: 128 },
-  apart: { when: (f, apart) => apart && f.growth <= 1.4, rows: 128 },
+  apart: { when: (f, apart) => apart && f.growth <= 1.4, rows: 128, spread: true },
   narrow: { when: () => true, rows: 64 },
 };
 
 /** Query rows of a variant's tiles; 0 if it has none. */
 export const tileRows = (variant: Variant): number =>
   Math.max(0, ...variant.kernels.map((k) => (k.role === 'tiles' ? k.rows : 0)));
+
+/** Threads of the workgroups that have them. */
+const tileThreads = (variant: Variant): number =>
+  Math.max(0, ...variant.kernels.map((k) => (k.role === 'tiles' ? k.workgroup[0] : 0)));
 
 /**
  * The variant's tiling in words, which tells the variants of a schedule and a family apart: `ChooseOptions.tiling` and
@@ -58,7 +65,8 @@ export function tilingLabel(variant: Variant): string {
 }
 
 /**
- * @param variants of one schedule and one family, at least one; of those with the same rows the first is taken
+ * @param variants of one schedule and one family, at least one; of those with the same rows the first is taken, unless
+ *   the rule says otherwise
  * @param factsOf asked only where there is a choice; undefined where nothing can be counted: then the first is taken
  */
 export function chooseTiling(variants: readonly Variant[], factsOf: () => TilingFacts | undefined): Variant {
@@ -71,7 +79,9 @@ export function chooseTiling(variants: readonly Variant[], factsOf: () => Tiling
   const skips = largest.kernels.some((k) => k.apart !== undefined);
   const rule = [few, wide, apart].find((r) => r.when(facts, skips)) ?? narrow;
   const upTo = rows.filter((r) => r <= rule.rows);
-  return variants[rows.indexOf(upTo.length > 0 ? Math.max(...upTo) : Math.min(...rows))];
+  const wanted = upTo.length > 0 ? Math.max(...upTo) : Math.min(...rows);
+  const fitting = variants.filter((_, n) => rows[n] === wanted);
+  return rule.spread ? fitting.reduce((a, b) => (tileThreads(b) > tileThreads(a) ? b : a)) : fitting[0];
 }
 
 /** Query tiles looked at in each pass, of each size. */

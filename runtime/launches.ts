@@ -116,8 +116,8 @@ export function planLaunches(
   return { variant, schedule, plans, gathers, gatherBytes: bytes, launches, splits, divisions, freshPass };
 }
 
-/** Most workgroups that look for marks: they fill a large device, and cost it a few microseconds where there are none. */
-const MOST_LOOKING = 1024;
+/** Most workgroups that look for marks: they fill a large device, once, since all of them begin where there are none. */
+const MOST_LOOKING = 256;
 
 /** @param whole of a kernel that takes the keys as a whole @param divided of one that takes parts of them */
 function workgroupsOf(

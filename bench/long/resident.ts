@@ -58,7 +58,7 @@ export async function runResident(
     let encoded: Encoded | undefined;
     const own = new Arena(device);
     const recording = record((pass) => (encoded = encodeSteps(pass, prepared, steps, picked, how, own)));
-    const timing = await timeRuns(device, [recording], options);
+    const timing = await timeRuns(device, [recording], { ...options, settle: options.warmUp > 0 });
     const places = spread(tokens, options.rows);
     const got = await readTensor(device, own, out, places);
     const [rq, rk, rv] = sources;

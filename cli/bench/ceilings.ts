@@ -38,7 +38,7 @@ export async function measureCeilings(device: GPUDevice, options: CeilingOptions
   const small = options.software;
   const most = Math.min(device.limits.maxStorageBufferBindingSize, device.limits.maxBufferSize);
   const bytes = Math.min(small ? 2 ** 23 : 2 ** 29, 2 ** Math.floor(Math.log2(most)));
-  const copy = await seconds(device, {
+  const copy = await seconds(device, small, {
     code: copyWgsl(),
     constants: {},
     workgroups: bytes / COPY.bytesAWorkgroup,
@@ -47,7 +47,7 @@ export async function measureCeilings(device: GPUDevice, options: CeilingOptions
   });
 
   const fma = { workgroups: small ? 64 : 4096, iterations: small ? 16 : 2048 };
-  const f32 = await seconds(device, {
+  const f32 = await seconds(device, small, {
     code: fmaWgsl(),
     constants: { iterations: fma.iterations },
     workgroups: fma.workgroups,
@@ -78,7 +78,7 @@ async function matrixCeiling(
     : { workgroups: 1056, iterations: 4096 };
   const subgroups = MATRIX.invocations / subgroupSize(device);
   try {
-    const time = await seconds(device, {
+    const time = await seconds(device, software, {
       code: matrixWgsl(config),
       constants: { iterations },
       workgroups,
@@ -99,7 +99,7 @@ function subgroupSize(device: GPUDevice): number {
 }
 
 /** Median time of one dispatch. */
-async function seconds(device: GPUDevice, problem: Problem): Promise<number> {
+async function seconds(device: GPUDevice, software: boolean, problem: Problem): Promise<number> {
   const arena = new Arena(device);
   try {
     const pipeline = await guarded(device, () =>
@@ -127,7 +127,7 @@ async function seconds(device: GPUDevice, problem: Problem): Promise<number> {
     });
     const error = await fault;
     if (error) throw error;
-    const { time } = await timeRuns(device, [recording], TIMING);
+    const { time } = await timeRuns(device, [recording], { ...TIMING, settle: !software });
     return time.median / 1000;
   } finally {
     arena.release();

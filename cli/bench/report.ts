@@ -24,6 +24,9 @@ export interface Report {
 /** Milliseconds with four digits: times differ in the third. */
 export const precise = (t: number): string => `${t.toPrecision(4)} ms`;
 
+const clockOf = ({ warmUp }: Measured['timing']): string =>
+  warmUp.clock === undefined ? '' : `, then the clock at ${percent(warmUp.clock)} of its highest`;
+
 export function reportText(report: Report): string {
   const { work, device, measured, counts, ceilings, rates, checked } = report;
   const { timing, stats, buffers } = measured;
@@ -61,7 +64,7 @@ export function reportText(report: Report): string {
     ],
     [
       'warm-up',
-      `${count(timing.warmUp.runs)} runs, ${milliseconds(timing.warmUp.milliseconds)}; ${buffers.sets} sets of buffers in ` +
+      `${count(timing.warmUp.runs)} runs, ${milliseconds(timing.warmUp.milliseconds)}${clockOf(timing)}; ${buffers.sets} sets of buffers in ` +
         `turn, ${scaled(buffers.bytesASet, 'B')} each`,
     ],
     [
@@ -119,7 +122,7 @@ export function reportJson(report: Report): unknown {
       tolerance: comparison.whole.tolerance,
     },
     milliseconds: { ...timing.time, runs: timing.runs, clock: timing.clock, why: timing.why ?? null },
-    warmUp: timing.warmUp,
+    warmUp: { ...timing.warmUp, clock: timing.warmUp.clock ?? null },
     buffers: measured.buffers,
     pairs: { needed: counts.needed, issued: counts.issued, waste: counts.waste, exact: counts.exact },
     flops: counts.flops,

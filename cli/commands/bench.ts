@@ -109,7 +109,12 @@ async function bench(session: Session, file: string, options: Options): Promise<
         },
         // Programs that play a device have no caches of their own, and no time.
         sets: opened.kind === 'gpu' ? undefined : 2,
-        timing: { warmUp: options.warmUp, runs: options.runs, wall: options.wallClock },
+        timing: {
+          warmUp: options.warmUp,
+          runs: options.runs,
+          wall: options.wallClock,
+          settle: opened.kind === 'gpu',
+        },
         step: (what) => session.progress.step(what, work.program.name),
       },
     );

@@ -110,7 +110,12 @@ async function tune(session: Session, file: string, options: Options): Promise<n
             rows,
             check: (found) => void parts.checkRows(found, expected, types),
             sets: opened.kind === 'gpu' ? undefined : 2,
-            timing: { warmUp: options.warmUp, runs: options.runs, wall: options.wallClock },
+            timing: {
+              warmUp: options.warmUp,
+              runs: options.runs,
+              wall: options.wallClock,
+              settle: opened.kind === 'gpu',
+            },
             step,
           },
         );

@@ -9,6 +9,7 @@ import {
 } from './decode-layout.js';
 import { rowStart } from './place.js';
 import type { Shader } from './shader.js';
+import type { Visit } from './visit-runs.js';
 import { lines, wgsl } from './wgsl.js';
 
 /** Four keys and a set of four rows: scores, online softmax and weighted values. */
@@ -17,9 +18,12 @@ const ROWS = Array.from({ length: SET }, (_, r) => r);
 const KEYS = [0, 1, 2, 3] as const;
 const COMPONENTS = 'xyzw';
 
-export function emitAttendKeys(shader: Shader, layout: DecodeLayout): readonly string[] {
-  return [attendKeys(shader, layout), scoreOwn(), ...weightFunctions(layout)];
-}
+/** Functions that `attendLoop` calls. */
+export const emitAttendKeys = (layout: DecodeLayout): readonly string[] => [
+  scoreOwn(),
+  emitSumOverTeam(layout),
+  ...weightFunctions(layout),
+];
 
 /** Type of what a lane has for its row and its share of four keys, and the components' names. */
 const shareType = ({ scores }: DecodeLayout): string => (scores === 1 ? 'f32' : `vec${scores}<f32>`);
@@ -30,22 +34,56 @@ const shareOf = ({ scores }: DecodeLayout, name: string): readonly string[] =>
 /** Shuffles between the lanes of a team that share a row. */
 const rowMasks = ({ lanes }: DecodeLayout): readonly number[] => [4, 8].filter((m) => m < lanes);
 
-function attendKeys(shader: Shader, layout: DecodeLayout): string {
-  const { owned, pieces, valuesOwned, valuePieces } = layout;
-  const load = (tensor: 'k' | 'v', n: PieceNumber): readonly string[] =>
-    KEYS.map((c) => {
-      const column = clampedPiece(n, tensor === 'k' ? pieces : valuePieces);
-      return `let ${tensor}_${c}_${n.name} = ${shader.bind(tensor)}[${tensor}_row_${c} + ${column}];`;
-    });
-  const starts = (tensor: 'k' | 'v'): readonly string[] =>
-    KEYS.map((c) => `let ${tensor}_row_${c} = ${rowStart(shader, tensor, `row_${c}`)};`);
-  // Where code is unrolled, all loads come before what needs them.
-  const ahead = (tensor: 'k' | 'v'): readonly string[] =>
-    isUnrolled(tensor === 'k' ? owned : valuesOwned)
-      ? eachPiece(shader, layout, tensor === 'k' ? 'keys' : 'values', (n) => load(tensor, n).join('\n'))
-      : [];
-  const late = (tensor: 'k' | 'v', n: PieceNumber): readonly string[] =>
-    isUnrolled(tensor === 'k' ? owned : valuesOwned) ? [] : load(tensor, n);
+/** Loads of a lane's part of four keys, or of their values, from the rows `row_0` to `row_3`. */
+function loads(
+  shader: Shader,
+  layout: DecodeLayout,
+  tensor: 'k' | 'v',
+  line: (name: string, value: string) => string,
+): { readonly starts: readonly string[]; readonly of: (n: PieceNumber) => readonly string[] } {
+  const pieces = tensor === 'k' ? layout.pieces : layout.valuePieces;
+  return {
+    starts: KEYS.map((c) => `let ${tensor}_row_${c} = ${rowStart(shader, tensor, `row_${c}`)};`),
+    of: (n) =>
+      KEYS.map((c) =>
+        line(
+          `${tensor}_${c}_${n.name}`,
+          `${shader.bind(tensor)}[${tensor}_row_${c} + ${clampedPiece(n, pieces)}]`,
+        ),
+      ),
+  };
+}
+
+const rowsOf = (segment: string, tile: string, first: string): readonly string[] => [
+  ...KEYS.map(
+    (c) => `let j_${c} = key_position(at, ${segment}, ${tile}, i32(${first}${c === 0 ? '' : ` + ${c}u`}));`,
+  ),
+  ...KEYS.map((c) => `let row_${c} = u32(max(j_${c}, 0));`),
+];
+
+/**
+ * Statements that attend to the team's keys of all tiles, four at a time; teams of one set take turns. Keys are asked
+ * for as soon as the registers of those before are free, and values before the products: where their loads stand in
+ * loops of their own, since a lane has more of them than registers, nothing is ahead of its use.
+ * @param sets of rows of the workgroup: WGSL
+ */
+export function attendLoop(shader: Shader, layout: DecodeLayout, visit: Visit, sets: string): string {
+  const keysAhead = isUnrolled(layout.owned);
+  const valuesAhead = isUnrolled(layout.valuesOwned);
+  const constant = (name: string, value: string): string => `let ${name} = ${value};`;
+  const keys = loads(shader, layout, 'k', keysAhead ? (name, value) => `${name} = ${value};` : constant);
+  const values = loads(shader, layout, 'v', constant);
+  const variables = keysAhead
+    ? eachPiece(shader, layout, 'keys', (n) => KEYS.map((c) => `var k_${c}_${n.name}: Oct;`).join('\n'))
+    : [];
+  const fetch = keysAhead
+    ? wgsl`
+      if (next.kind != NO_PAIR) {
+        ${rowsOf('next.segment', 'next.tile', 'first')}
+        ${keys.starts}
+        ${eachPiece(shader, layout, 'keys', (n) => keys.of(n).join('\n'))}
+      }`
+    : '';
   const halves = (tensor: 'k' | 'v', n: PieceNumber, add: (of: string, index: string, r: number) => string) =>
     (['low', 'high'] as const).flatMap((of) => [
       ...KEYS.map((c) => `let ${of}_${c}_${n.name} = read_${of}(${tensor}_${c}_${n.name});`),
@@ -53,17 +91,17 @@ function attendKeys(shader: Shader, layout: DecodeLayout): string {
     ]);
   const products = eachPiece(shader, layout, 'keys', (n) =>
     [
-      ...late('k', n),
+      ...(keysAhead ? [] : keys.of(n)),
       ...halves('k', n, (of, index, r) => {
         const dots = KEYS.map((c) => `dot(queries[${index}], ${of}_${c}_${n.name})`);
         return `dots_${r} += vec4<f32>(${dots.join(', ')});`;
       }),
     ].join('\n'),
   );
-  const values = (add: string): readonly string[] =>
+  const weighted = (add: string): readonly string[] =>
     eachPiece(shader, layout, 'values', (n) =>
       [
-        ...late('v', n),
+        ...(valuesAhead ? [] : values.of(n)),
         ...halves('v', n, (of, index, r) => {
           const numbers = KEYS.map((c) => `${of}_${c}_${n.name}`);
           return `sums[${index}] = ${add}(sums[${index}], weights_${r}, ${numbers.join(', ')});`;
@@ -76,17 +114,29 @@ function attendKeys(shader: Shader, layout: DecodeLayout): string {
   const share = shareType(layout);
   const highestOwn = shareOf(layout, 'own_scores').reduce((a, b) => `max(${a}, ${b})`);
   return wgsl`
-    // Attends to four keys of a tile: online softmax over the set's rows.
-    fn attend_keys(at: Place, segment: u32, tile: i32, first: i32, is_partial: bool) {
-      ${KEYS.map((c) => `let j_${c} = key_position(at, segment, tile, first${c === 0 ? '' : ` + ${c}`});`)}
-      ${KEYS.map((c) => `let row_${c} = u32(max(j_${c}, 0));`)}
-      ${starts('k')}
-      ${starts('v')}
-      // Values are asked for before they are needed.
-      ${ahead('k')}
-      ${ahead('v')}
+    let turn = 4u * (team / ${sets});
+    let turns = 4u * (TEAMS / ${sets});
+    ${visit.begin}
+    var next = ${visit.next};
+    // The first of the team's keys in the tile.
+    var first = turn;
+    ${variables}
+    ${fetch}
+    while (next.kind != NO_PAIR) {
+      let segment = next.segment;
+      let is_partial = next.kind == SOME_PAIRS;
+      ${rowsOf('segment', 'next.tile', 'first')}
+      ${keysAhead ? '' : keys.starts}
+      ${values.starts}
+      ${valuesAhead ? eachPiece(shader, layout, 'values', (n) => values.of(n).join('\n')) : ''}
       ${ROWS.map((r) => `var dots_${r} = vec4<f32>();`)}
       ${products}
+      first += turns;
+      if (first >= 64u) {
+        first = turn;
+        next = ${visit.next};
+      }
+      ${fetch}
       let own_dots = sum_over_team(${ROWS.map((r) => `dots_${r}`).join(', ')});
       let own_keys = share_of(vec4<i32>(j_0, j_1, j_2, j_3));
       let own_scores = ${scores.length === 1 ? scores[0] : `${share}(${scores.join(', ')})`};
@@ -107,9 +157,9 @@ function attendKeys(shader: Shader, layout: DecodeLayout): string {
       total += sum_of_weights(own_weights);
       ${ROWS.map((r) => `let weights_${r} = weights_of_row(own_weights, ${r}u);`)}
       if (is_partial) {
-        ${values('add_edges')}
+        ${weighted('add_edges')}
       } else {
-        ${values('add_weighted')}
+        ${weighted('add_weighted')}
       }
     }`;
 }
@@ -185,7 +235,7 @@ function weightFunctions(layout: DecodeLayout): readonly string[] {
  * Adds up four rows' dot products with four keys over the lanes of a team, halving what a lane holds in each step: 12 +
  * 2 + 1 shuffles instead of 16 a step.
  */
-export function emitSumOverTeam(layout: DecodeLayout): string {
+function emitSumOverTeam(layout: DecodeLayout): string {
   const share = shareType(layout);
   const { lanes } = layout;
   const halve = (name: string, from: string, [low, high]: readonly [string, string], mask: number): string =>

@@ -1,6 +1,6 @@
 import type { TilePass } from '../ir/schedule.js';
 import { emitKeySpaces } from './boxes.js';
-import { emitAttendKeys, emitSumOverTeam } from './decode-attend.js';
+import { attendLoop, emitAttendKeys } from './decode-attend.js';
 import { decodeLayout, eachPiece, SET, upper, whereInside, type DecodeLayout } from './decode-layout.js';
 import { emitStoreParts } from './decode-store.js';
 import { emitKeySwitch } from './key-places.js';
@@ -73,10 +73,7 @@ export function emitDecodeKernel(
       workgroupBarrier();
       find_lane(subgroup_lane, subgroup_size);
       load_queries(at);
-      ${visit.begin}
-      for (var next = ${visit.next}; next.kind != NO_PAIR; next = ${visit.next}) {
-        attend_tile(at, next.segment, next.tile, next.kind == SOME_PAIRS);
-      }
+      ${attendLoop(shader, layout, visit, packedSets(shader))}
       store_parts(number, thread);
     }`;
   const body = [
@@ -91,9 +88,7 @@ export function emitDecodeKernel(
     ...emitSpace(shader, target, pass.queries, QUERY_SPACE, rows),
     ...emitKeySpaces(shader, target, pass),
     emitKeySwitch(pass),
-    emitAttendTile(shader),
-    ...emitAttendKeys(shader, layout),
-    emitSumOverTeam(layout),
+    ...emitAttendKeys(layout),
     ...emitKeep(shader, target, pass.segments),
     scoreFunction(shader, target),
     ...emitStoreParts(shader, layout),
@@ -185,17 +180,5 @@ function emitLoadQueries(shader: Shader, layout: DecodeLayout): string {
       ${lines(SET, load)}
       own = find_row(at, first + lane % ${SET}u);
       highest = LOWEST;
-    }`;
-}
-
-function emitAttendTile(shader: Shader): string {
-  const sets = packedSets(shader);
-  return wgsl`
-    // The team's keys of a tile, four at a time. Teams of one set take turns.
-    fn attend_tile(at: Place, segment: u32, tile: i32, is_partial: bool) {
-      let turns = TEAMS / ${sets};
-      for (var first = 4u * (team / ${sets}); first < 64u; first += 4u * turns) {
-        attend_keys(at, segment, tile, i32(first), is_partial);
-      }
     }`;
 }

@@ -8,7 +8,7 @@ import { markMemory } from './matrix-care.js';
 import { emitMatrixMain } from './matrix-main.js';
 import { HIGHEST_BITS } from './matrix-store.js';
 import { emitFinishScores, emitIsEdge } from './matrix-softmax.js';
-import { emitMaskScores, STEADY_CONSTANTS } from './matrix-steady.js';
+import { emitFourEdges, STEADY_CONSTANTS } from './matrix-steady.js';
 import { emitPlace } from './place.js';
 import { emitKeep, scoreFunction } from './scores.js';
 import { createShader, type Shader } from './shader.js';
@@ -115,7 +115,7 @@ export function emitMatrixKernel(
     ...(target.score ? [scoreFunction(shader, target)] : []),
     emitIsEdge(facts, marksPlaces(target), isLine),
     HIGHEST_BITS,
-    layout.steady ? emitMaskScores(facts, isLine) : emitFinishScores(target.score !== undefined, facts),
+    layout.steady ? emitFourEdges(facts, isLine) : emitFinishScores(target.score !== undefined, facts),
     ...(split
       ? []
       : [

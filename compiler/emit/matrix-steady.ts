@@ -73,19 +73,12 @@ export function steadySoftmax(
     ${blocks.flatMap((b) => loadWeights(layout, chunk, b))}`;
 }
 
-/** `mask_scores` of a row of block b, where `column` is counted from the chunk's first key. */
-const maskScores = (
-  chunk: Chunk,
-  { facts, isLine }: Masking,
-  b: number,
-  scores: string,
-  column: string,
-): string =>
-  `mask_scores(at, segment, i_${b}, ${scores}, ${chunk.firstKey} + ${column}${isLine ? ', present' : ''}${sideArguments(facts, ['i'], b)})`;
+/** `four_edges` of a row of block b, where `column` is counted from the chunk's first key. */
+const fourEdges = (chunk: Chunk, { facts, isLine }: Masking, b: number, column: string): string =>
+  `four_edges(at, segment, i_${b}, ${chunk.firstKey} + ${column}${isLine ? ', present' : ''}${sideArguments(facts, ['i'], b)})`;
 
 /** Four edges for each four pairs that have one: as a bound from above. */
-const countEdges = (b: number, scores: string): string =>
-  `edges_${b} += select(0.0, 4.0, any(${scores} > vec4<f32>(LOWEST)));`;
+const countEdges = (b: number): string => `edges_${b} += select(0.0, 4.0, any(edges));`;
 
 /** Rules may have taken lanes apart; what follows counts on lockstep. (Compilers cannot know that no lane says so.) */
 const meet = ({ lone }: MatrixLayout, b: number): string =>
@@ -97,7 +90,10 @@ const maskThere = (layout: MatrixLayout, chunk: Chunk, masking: Masking): readon
     overScores(
       layout,
       b,
-      `let scores = ${maskScores(chunk, masking, b, 'dots', 'column')};\n${countEdges(b, 'scores')}`,
+      wgsl`
+        let edges = ${fourEdges(chunk, masking, b, 'column')};
+        let scores = select(vec4<f32>(LOWEST), dots, edges);
+        ${countEdges(b)}`,
     ),
     meet(layout, b),
   ]);
@@ -112,7 +108,12 @@ function maskInPlace(layout: MatrixLayout, chunk: Chunk, masking: Masking): read
   return allBlocks(layout).flatMap((b) => [
     ...lines(2 * pairs, (q) => {
       const scores = `s_${b}_${q}`;
-      return `${scores} = ${maskScores(chunk, masking, b, scores, column(q))};\n${countEdges(b, scores)}`;
+      return wgsl`
+        {
+          let edges = ${fourEdges(chunk, masking, b, column(q))};
+          ${scores} = select(vec4<f32>(LOWEST), ${scores}, edges);
+          ${countEdges(b)}
+        }`;
     }),
     meet(layout, b),
   ]);
@@ -152,8 +153,8 @@ export const STEADY_CONSTANTS = wgsl`
   // Where the weights of a row's edges are less than this on average, f16 rounds them too roughly.
   const LEAST = ${floatLiteral(LEAST)};`;
 
-/** `mask_scores`: dot products where there is an edge, LOWEST elsewhere. */
-export function emitMaskScores(facts: SideFacts, isLine: boolean): string {
+/** `four_edges`: which of four pairs of a row are edges. */
+export function emitFourEdges(facts: SideFacts, isLine: boolean): string {
   const given = sideArguments(facts, ['i']);
   const each = [0, 1, 2, 3].map((n) => {
     const column = n === 0 ? 'column' : `column + ${n}u`;
@@ -163,11 +164,11 @@ export function emitMaskScores(facts: SideFacts, isLine: boolean): string {
     return `is_edge(at, segment, i, ${column}, ${key}${given})`;
   });
   return wgsl`
-    // Scores of four pairs where they are edges, LOWEST elsewhere.
-    fn mask_scores(at: Place, segment: u32, i: i32, dots: vec4<f32>, column: u32${isLine ? ', line: vec3<i32>' : ''}${sideParameters(facts, 'i')}) -> vec4<f32> {
+    // Which of a row's pairs with four keys are edges?
+    fn four_edges(at: Place, segment: u32, i: i32, column: u32${isLine ? ', line: vec3<i32>' : ''}${sideParameters(facts, 'i')}) -> vec4<bool> {
       ${isLine ? 'let first = line.x + line.y * i32(column);\nlet count = line.z - i32(column);' : ''}
-      return select(vec4<f32>(LOWEST), dots, vec4<bool>(
+      return vec4<bool>(
         ${each.join(',\n')},
-      ));
+      );
     }`;
 }

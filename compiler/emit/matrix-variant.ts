@@ -39,7 +39,8 @@ const tiling = (change: Partial<MatrixTiling>): MatrixTiling => ({
 /**
  * The first that the device can run is the default; `attnc tune` tries the others too. Measured on an NVIDIA H200
  * (docs/performance.md): with heads up to 64 two blocks of rows fit into the registers of a subgroup, and matrices of
- * keys and values then serve twice as many products; with larger heads, staging more keys at once.
+ * keys and values then serve twice as many products, unless tiles are few and much of them is masked
+ * (`choose-tiling`); with larger heads, staging more keys at once.
  */
 export function matrixChoices(target: Target): readonly MatrixChoice[] {
   const wide = Math.max(target.dim, target.valueDim);
@@ -47,13 +48,13 @@ export function matrixChoices(target: Target): readonly MatrixChoice[] {
     { unit: NVIDIA, tiling: tiling({ subgroups: 8 }) },
     { unit: NVIDIA, tiling: tiling({}) },
   ];
+  const narrow = { unit: NVIDIA, tiling: tiling({ blocks: 2, keys: 32, chunk: 16, steady: true }) };
   const steady = [
-    wide <= 64
-      ? { unit: NVIDIA, tiling: tiling({ blocks: 2, keys: 32, chunk: 16, steady: true }) }
-      : {
-          unit: NVIDIA,
-          tiling: tiling({ subgroups: 8, keys: wide <= 128 ? 32 : 16, chunk: 16, steady: true }),
-        },
+    ...(wide <= 64 ? [narrow] : []),
+    {
+      unit: NVIDIA,
+      tiling: tiling({ subgroups: 8, keys: wide <= 128 ? 32 : 16, chunk: 16, steady: true }),
+    },
     { unit: NVIDIA, tiling: tiling({ keys: wide <= 64 ? 32 : 16, chunk: 16, steady: true }) },
     online[0],
   ];

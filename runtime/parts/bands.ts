@@ -42,8 +42,10 @@ export type FindKeys = (
 
 /** Fewer rows are tried this many times, halving, where a band's keys don't fit one window. */
 const HALVINGS = 4;
-/** Bands begin at multiples of a power of two of about this part of a band, where segments and blocks tend to begin. */
+/** Bands begin at multiples of a power of two, of at least about this part of a band: segments and blocks begin there. */
 const ALIGNMENT = 16;
+/** Of two powers the larger is taken only if a band's keys become fewer by more than this part. */
+const WORTH = 0.01;
 
 export function planBands(
   shape: BoundShape,
@@ -52,21 +54,22 @@ export function planBands(
   limits: BandLimits,
 ): readonly Band[] {
   const bands: Band[] = [];
+  let unit: number | undefined;
   for (let batch = 0; batch < shape.batch; batch += limits.batches) {
     const batches = Math.min(limits.batches, shape.batch - batch);
     const total = Math.max(0, ...shape.queries.slice(batch, batch + batches));
     for (let head = 0; head < shape.heads; head += limits.heads) {
       const heads = Math.min(limits.heads, shape.heads - head);
       const all = Math.max(total, limits.tensorRows ?? 0);
+      const windowsAt = (row: number, rows: number): readonly KeyWindow[] =>
+        row < total ? windowsOf(shape, base, needed, limits, { batch, batches, head, heads, row, rows }) : [];
+      if (total > limits.queryRows) unit ??= alignment(total, limits.queryRows, windowsAt);
       let row = 0;
       while (row < all) {
         const end = Math.min(row < total ? total : all, nextBreak(limits.queryBreaks, row));
         const from = row;
-        const windowsFor = (rows: number): readonly KeyWindow[] =>
-          from < total
-            ? windowsOf(shape, base, needed, limits, { batch, batches, head, heads, row: from, rows })
-            : [];
-        const { rows, windows } = chooseRows(evenRows(end - row, row, limits.queryRows), windowsFor);
+        const most = evenRows(end - row, row, limits.queryRows, unit ?? 1);
+        const { rows, windows } = chooseRows(most, (n) => windowsAt(from, n));
         bands.push({ batch, batches, head, heads, row, rows, windows });
         row += rows;
       }
@@ -77,13 +80,33 @@ export function planBands(
 
 const nextBreak = (breaks: readonly number[], row: number): number => breaks.find((b) => b > row) ?? Infinity;
 
+/**
+ * The power of two at multiples of which bands begin. Where segments end with a band, the next one needs none of its
+ * keys again, so of several powers the one is taken with the fewest keys a row, in a band from the middle.
+ */
+function alignment(
+  total: number,
+  most: number,
+  windowsAt: (row: number, rows: number) => readonly KeyWindow[],
+): number {
+  const largest = 2 ** Math.floor(Math.log2(most));
+  let best = { unit: 1, keys: Infinity };
+  for (let unit = Math.max(1, largest / ALIGNMENT); unit <= largest; unit *= 2) {
+    const rows = Math.floor(most / unit) * unit;
+    const row = Math.floor(total / 2 / rows) * rows;
+    const keys = windowsAt(row, Math.min(rows, total - row)).reduce((n, w) => n + w.hi - w.lo, 0) / rows;
+    if (keys < best.keys * (1 - WORTH)) best = { unit, keys };
+  }
+  return best.unit;
+}
+
 /** Rows of the next band of `left` ones: bands of like sizes, that end where segments may end too. */
-function evenRows(left: number, row: number, most: number): number {
+function evenRows(left: number, row: number, most: number, unit: number): number {
   if (left <= most) return left;
   const even = Math.ceil(left / Math.ceil(left / most));
-  const unit = 2 ** Math.max(0, Math.floor(Math.log2(even / ALIGNMENT)));
   const up = Math.ceil((row + even) / unit) * unit - row;
-  return up <= most ? up : Math.max(1, Math.floor((row + even) / unit) * unit - row);
+  const down = Math.floor((row + even) / unit) * unit - row;
+  return up <= most ? up : down > 0 ? down : even;
 }
 
 /** Fewer rows, if their keys then fit one window. */

@@ -19,9 +19,9 @@ export interface StreamPlan {
   readonly limits: BandLimits;
   /** Bands under way at once. */
   readonly bandSlots: number;
-  /** Windows of keys that are kept. */
+  /** Windows of keys that are kept; at most, where a budget is planned before the bands. */
   readonly keySlots: number;
-  /** Bytes of a chunk that is read and uploaded, and how many of them there are. */
+  /** Bytes of a chunk that is read and uploaded, and how many of them there are: none where nothing comes from the host. */
   readonly chunkBytes: number;
   readonly chunks: number;
 }

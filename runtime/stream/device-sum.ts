@@ -1,6 +1,6 @@
 import { MAP_MODE_READ, USAGE } from '../gpu-flags.js';
 import { guarded, scoped } from '../scopes.js';
-import { windowsOf } from './device-windows.js';
+import { windowsOf, type DeviceWindow } from './device-windows.js';
 import {
   addSums,
   NO_ROWS,
@@ -52,8 +52,17 @@ const LEAST_READBACK = 4096;
 /** Of a call, for the next one. */
 interface Scratch {
   readonly sums: GPUBuffer;
+  /** A slot for each dispatch. */
+  readonly uniforms: GPUBuffer;
   readonly back: GPUBuffer;
   readonly bytes: number;
+}
+
+interface Dispatch {
+  readonly window: DeviceWindow;
+  readonly buffer: GPUBuffer;
+  readonly key: number;
+  readonly kernel: Kernel;
 }
 
 interface Kernel {
@@ -63,6 +72,7 @@ interface Kernel {
 
 export function deviceSummer(device: GPUDevice): DeviceSummer {
   const kernels = new Map<string, Kernel>();
+  const slot = device.limits.minUniformBufferOffsetAlignment;
   const kernelOf = (rowWords: number, width: SumWidth): Kernel => {
     const name = `${rowWords} ${width}`;
     const known = kernels.get(name);
@@ -75,67 +85,81 @@ export function deviceSummer(device: GPUDevice): DeviceSummer {
     kernels.set(name, made);
     return made;
   };
-  const { result: uniforms, problem: broken } = scoped(device, 'the kernel that sums rows', () =>
-    device.createBuffer({ size: 4 * UNIFORM_WORDS, usage: USAGE.uniform | USAGE.copyDst }),
-  );
   // Kept: making or freeing a buffer that is mapped takes drivers a millisecond or more.
   let free: Scratch[] = [];
-  const take = (bytes: number): Scratch => {
-    const fitting = free.find((s) => s.bytes >= bytes);
+  const take = (bytes: number, dispatches: number): Scratch => {
+    const fitting = free.find((s) => s.bytes >= bytes && s.uniforms.size >= slot * dispatches);
     if (fitting) {
       free = free.filter((s) => s !== fitting);
       return fitting;
     }
     const size = Math.max(LEAST_READBACK, bytes);
     return {
+      uniforms: device.createBuffer({
+        size: slot * Math.max(1, dispatches),
+        usage: USAGE.uniform | USAGE.copyDst,
+      }),
       sums: device.createBuffer({ size: 8, usage: USAGE.storage | USAGE.copySrc | USAGE.copyDst }),
       back: device.createBuffer({ size, usage: USAGE.mapRead | USAGE.copyDst }),
       bytes: size,
     };
   };
-  const release = ({ sums, back }: Scratch): void => {
+  const release = ({ sums, uniforms, back }: Scratch): void => {
     sums.destroy();
+    uniforms.destroy();
     back.destroy();
   };
   let closed = false;
 
-  const submitSum = (r: SummedRows, sums: GPUBuffer): void => {
-    const key = sumKey(r.tensor, r.batch, r.head);
-    for (const w of windowsOf(device.limits, r.part.offset, r.lo, r.hi, r.rowBytes)) {
-      const width = r.rowBytes % 16 === 0 && w.at % 4 === 0 ? 4 : 1;
-      const { pipeline, layout } = kernelOf(r.rowBytes / 4, width);
-      // The queue keeps order: what is dispatched reads what was written just before.
-      device.queue.writeBuffer(uniforms, 0, Uint32Array.of(key, w.lo, w.words, w.at));
-      const encoder = device.createCommandEncoder();
-      const pass = encoder.beginComputePass();
+  /** Of all rows, window by window. */
+  const dispatchesOf = (rows: readonly SummedRows[]): readonly Dispatch[] =>
+    rows.flatMap((r) =>
+      windowsOf(device.limits, r.part.offset, r.lo, r.hi, r.rowBytes).map((window) => ({
+        window,
+        buffer: r.part.buffer,
+        key: sumKey(r.tensor, r.batch, r.head),
+        kernel: kernelOf(r.rowBytes / 4, r.rowBytes % 16 === 0 && window.at % 4 === 0 ? 4 : 1),
+      })),
+    );
+
+  const encodeSums = (
+    encoder: GPUCommandEncoder,
+    { sums, uniforms }: Scratch,
+    dispatches: readonly Dispatch[],
+  ): void => {
+    const words = new Uint32Array((slot / 4) * dispatches.length);
+    dispatches.forEach(({ key, window: w }, n) => words.set([key, w.lo, w.words, w.at], (slot / 4) * n));
+    device.queue.writeBuffer(uniforms, 0, words);
+    const pass = encoder.beginComputePass();
+    dispatches.forEach(({ window: w, buffer, kernel: { pipeline, layout } }, n) => {
       pass.setPipeline(pipeline);
       pass.setBindGroup(
         0,
         device.createBindGroup({
           layout,
           entries: [
-            { binding: 0, resource: { buffer: uniforms } },
-            { binding: 1, resource: { buffer: r.part.buffer, offset: w.offset, size: w.size } },
+            { binding: 0, resource: { buffer: uniforms, offset: slot * n, size: 4 * UNIFORM_WORDS } },
+            { binding: 1, resource: { buffer, offset: w.offset, size: w.size } },
             { binding: 2, resource: { buffer: sums } },
           ],
         }),
       );
       const count = Math.ceil(w.words / SUM_WORKGROUP / WORDS_EACH);
       pass.dispatchWorkgroups(Math.min(count, device.limits.maxComputeWorkgroupsPerDimension));
-      pass.end();
-      device.queue.submit([encoder.finish()]);
-    }
+    });
+    pass.end();
   };
 
   return {
     sum: (rows, kept = []) => {
       const bytes = kept.reduce((total, k) => total + k.size, 8);
       const { result: scratch, problem } = scoped(device, 'the sum of rows', () => {
-        const made = take(bytes);
+        const dispatches = dispatchesOf(rows);
+        const made = take(bytes, dispatches.length);
         const { sums, back } = made;
         device.queue.writeBuffer(sums, 0, new Uint32Array(2));
-        for (const r of rows) submitSum(r, sums);
         const encoder = device.createCommandEncoder();
+        encodeSums(encoder, made, dispatches);
         encoder.copyBufferToBuffer(sums, 0, back, 0, 8);
         let at = 8;
         for (const k of kept) {
@@ -148,7 +172,7 @@ export function deviceSummer(device: GPUDevice): DeviceSummer {
       return guarded(device, async () => {
         let whole = false;
         try {
-          const failed = (await broken) ?? (await problem);
+          const failed = await problem;
           if (failed) throw failed;
           await scratch.back.mapAsync(MAP_MODE_READ, 0, bytes);
           const found = new Uint8Array(scratch.back.getMappedRange(0, bytes).slice(0));
@@ -166,7 +190,6 @@ export function deviceSummer(device: GPUDevice): DeviceSummer {
     },
     close: () => {
       closed = true;
-      uniforms.destroy();
       for (const scratch of free.splice(0)) release(scratch);
     },
   };

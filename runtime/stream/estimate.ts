@@ -1,9 +1,8 @@
 import type { StorageType } from '../../compiler/ir/program.js';
-import { keyHeadsOf } from '../parts/part.js';
 import { bytesPerElement } from '../tensor.js';
 import type { PlannedStream } from './plan.js';
 import { rowBytesOf, type RowSource } from './rows.js';
-import { emptySlot, placeWindow } from './window-slots.js';
+import { placeWindows } from './window-slots.js';
 
 /** What a planned stream will take and move, from the plan alone. */
 export interface StreamEstimate {
@@ -36,9 +35,8 @@ export function estimateStream(
   const queryBytes = rowBytesOf(sources.q);
   const keyBytes = rowBytesOf(sources.k) + rowBytesOf(sources.v);
   const resultBytes = valueDim * bytesPerElement[output] + 4;
-  const slots = Array.from({ length: plan.keySlots }, emptySlot);
   let [least, most, heads, steps, mostWindows, keyRows] = [Infinity, 0, 0, 0, 0, 1];
-  let [uploadedBytes, downloadedBytes, keptBytes, clock] = [0, 0, 0, 0];
+  let [uploadedBytes, downloadedBytes, keptBytes] = [0, 0, 0];
   for (const band of bands) {
     least = Math.min(least, band.rows);
     most = Math.max(most, band.rows);
@@ -48,18 +46,12 @@ export function estimateStream(
     if (band.windows.length === 0) continue;
     uploadedBytes += band.rows * band.heads * queryBytes;
     downloadedBytes += band.rows * band.heads * resultBytes;
-    const head = keyHeadsOf(shape, band).first;
-    for (const window of band.windows) {
-      keyRows = Math.max(keyRows, window.hi - window.lo);
-      const { slot, load } = placeWindow(slots, band.batch, head, window);
-      if (load) {
-        uploadedBytes += keyBytes * load.missing.reduce((n, w) => n + w.hi - w.lo, 0);
-        keptBytes += keyBytes * Math.max(0, load.kept.hi - load.kept.lo);
-        Object.assign(slot, { batch: band.batch, head, ...window });
-      }
-      slot.used = ++clock;
-    }
+    for (const { lo, hi } of band.windows) keyRows = Math.max(keyRows, hi - lo);
   }
+  placeWindows(shape, bands, plan.keySlots, ({ missing, kept }) => {
+    uploadedBytes += keyBytes * missing.reduce((n, w) => n + w.hi - w.lo, 0);
+    keptBytes += keyBytes * Math.max(0, kept.hi - kept.lo);
+  });
   const bandSlots = Math.min(plan.bandSlots, bands.length);
   const rowsHeld = Math.max(1, heads);
   const readback = rounded(rowsHeld * resultBytes);

@@ -75,10 +75,10 @@ async function streamBands(
       planned.computed === output ? undefined : await createNarrower(device, prepared.program, output);
     results = new Results(device, arena, sink, planned, output, rowBytesOf(sources.q), narrower);
     const compute = await computerOf(prepared, planned, sources, options, uploader, keys);
-    const free = [...results.slots];
+    const { slots, bandsUnderWay } = results;
     const total = deliveries.reduce((n, d) => n + d.hi - d.lo, 0);
     const under = new Set<Promise<void>>();
-    let [rows, number] = [0, 0];
+    let [rows, number, begun] = [0, 0, 0];
     // Results go out one after the other, whatever is ready first.
     let before: Promise<void> = Promise.resolve();
     let failure: { readonly error: unknown } | undefined;
@@ -93,13 +93,12 @@ async function streamBands(
         rows += band.rows * band.heads;
         continue;
       }
-      while (free.length === 0 && !failure) await Promise.race(under);
+      while (under.size >= bandsUnderWay && !failure) await Promise.race(under);
       if (failure) break;
-      const slot = free.pop() as BandSlot;
+      const slot = slots[begun++ % slots.length];
       const problems = await compute.band(band, slot).catch(failed);
       if (!problems) break;
       const delivered = results.deliver(band, outgoing, slot, problems, before).then(() => {
-        free.push(slot);
         rows += band.rows * band.heads;
         options.onBand?.({ rows, total });
       }, failed);

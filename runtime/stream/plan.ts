@@ -9,6 +9,7 @@ import { neededKeys } from '../parts/needed.js';
 import { MOST_ROUNDINGS } from './narrower.js';
 import { planBudget, type StreamPlan } from './budget.js';
 import type { RowSource } from './rows.js';
+import { fewestSlots } from './window-slots.js';
 
 /** Planning a streamed run: its bands, their windows of keys, and in which order results go out. */
 
@@ -102,7 +103,15 @@ export function planStream(
   const planFor = (computed: StorageType): PlannedStream => {
     const plan = planBudget(bound, { input: q.dtype, computed, output: options.out ?? 'f32' }, budget);
     const bands = planBands(shape, (b) => baseOf(shape, b), needed, plan.limits);
-    return { bound, plan, bands, computed, deliveries: bands.flatMap(deliveriesOf) };
+    // Keys that the device makes up may take the place of those in use: the queue keeps the order. Those that come from
+    // the host are on their way meanwhile.
+    const least = k.fill && v.fill ? 1 : 2;
+    const keySlots = fewestSlots(shape, bands, { least, most: plan.keySlots });
+    const chunks = q.fill && k.fill && v.fill ? 0 : plan.chunks;
+    return {
+      ...{ bound, bands, computed, deliveries: bands.flatMap(deliveriesOf) },
+      plan: { ...plan, keySlots, chunks },
+    };
   };
   const planned = planFor(options.out ?? 'f32');
   const many = planned.computed !== 'f32' && planned.bands.some((b) => b.windows.length > MOST_ROUNDINGS);

@@ -22,6 +22,9 @@ export interface BandSlot {
   readonly readback: GPUBuffer | undefined;
 }
 
+/** Where bands wait for the device alone: so many that it has work while the host is held up, for a tenth of a second. */
+const MOST_UNDER_WAY = 16;
+
 /** A delivery, and whether it is still to be made. */
 export type Outgoing = Delivery & { readonly wanted: boolean };
 
@@ -34,7 +37,10 @@ export class Results {
   #summer: DeviceSummer | undefined;
   /** Bytes of a row of out. */
   readonly #rowBytes: number;
-  readonly slots: BandSlot[];
+  /** For one band after the other, in turn. */
+  readonly slots: readonly BandSlot[];
+  /** Bands that may be under way at once: their results go out in order, and so slots become free in order. */
+  readonly bandsUnderWay: number;
   /** Bytes of mapped buffers. */
   readonly hostBytes: number;
   downloaded = 0;
@@ -56,7 +62,9 @@ export class Results {
     this.#valueDim = bound.binding.valueDim;
     this.#rowBytes = bound.binding.valueDim * bytesPerElement[output];
     const rows = bands.reduce((n, b) => Math.max(n, b.rows * b.heads), 1);
-    const count = Math.min(plan.bandSlots, bands.length);
+    // What a sink takes on the device has been read there when the next band's writes come: the queue keeps the order.
+    const count = sink.absorb ? 1 : Math.min(plan.bandSlots, bands.length);
+    this.bandsUnderWay = sink.absorb ? MOST_UNDER_WAY : count;
     const readback = sink.absorb ? 0 : rows * (this.#rowBytes + 4);
     this.hostBytes = count * readback;
     this.slots = Array.from({ length: count }, () => {

@@ -1,4 +1,6 @@
-import type { KeyWindow } from '../../compiler/ir/shape.js';
+import type { BoundShape, KeyWindow } from '../../compiler/ir/shape.js';
+import type { Band } from '../parts/bands.js';
+import { keyHeadsOf } from '../parts/part.js';
 
 /** Which windows of keys stay on the device: decided apart from the copies, so that a plan can count them. */
 
@@ -50,4 +52,44 @@ export function placeWindow<S extends WindowSlot>(
     { lo: Math.max(kept.hi, lo), hi },
   ].filter((p) => p.lo < p.hi);
   return { slot, load: { from, kept, missing } };
+}
+
+/** Where the windows of all bands are put, one after the other, with so many slots. */
+export function placeWindows(
+  shape: BoundShape,
+  bands: readonly Band[],
+  count: number,
+  each: (load: NonNullable<WindowPlace<WindowSlot>['load']>) => void,
+): void {
+  const slots = Array.from({ length: count }, emptySlot);
+  let clock = 0;
+  for (const band of bands) {
+    const head = keyHeadsOf(shape, band).first;
+    for (const window of band.windows) {
+      const { slot, load } = placeWindow(slots, band.batch, head, window);
+      if (load) {
+        each(load);
+        Object.assign(slot, { batch: band.batch, head, ...window });
+      }
+      slot.used = ++clock;
+    }
+  }
+}
+
+/** The fewest slots, from `least` to `most`, with which no more keys are brought than with the most. */
+export function fewestSlots(
+  shape: BoundShape,
+  bands: readonly Band[],
+  { least, most }: { readonly least: number; readonly most: number },
+): number {
+  const brought = (count: number): number => {
+    let rows = 0;
+    placeWindows(shape, bands, count, ({ missing }) => {
+      for (const { lo, hi } of missing) rows += hi - lo;
+    });
+    return rows;
+  };
+  let count = least;
+  for (const wanted = brought(most); count < most && brought(count) > wanted;) count++;
+  return count;
 }

@@ -1,4 +1,5 @@
 import { guarded, scoped, untilLost } from '../scopes.js';
+import { createClockMeter } from './clock-meter.js';
 import { createFence, type Fence } from './fence.js';
 import type { Recording } from './record.js';
 import { spreadOf, type Spread } from './spread.js';
@@ -9,6 +10,8 @@ import { createTimestamps, type Timestamps } from './timestamps.js';
 export interface TimingOptions {
   /** Milliseconds of work before anything is timed, so that clocks have risen. 300 if not given. */
   readonly warmUp?: number | undefined;
+  /** Go on warming up until the device's clock is up, for some seconds at most: for GPUs. */
+  readonly settle?: boolean | undefined;
   /** Runs to time; as many as fit into `patience` if not given. */
   readonly runs?: number | undefined;
   /** Milliseconds of timed work, about, where `runs` is not given. 500 if not given. */
@@ -28,7 +31,12 @@ export interface Timing {
   readonly clock: 'timestamps' | 'wall';
   /** Why not timestamps. */
   readonly why: string | undefined;
-  readonly warmUp: { readonly runs: number; readonly milliseconds: number };
+  readonly warmUp: {
+    readonly runs: number;
+    readonly milliseconds: number;
+    /** The device's clock at its end over the highest seen (`settle`); undefined where nothing tells. */
+    readonly clock: number | undefined;
+  };
 }
 
 /** Runs timed where only `patience` says how many. */
@@ -36,6 +44,10 @@ const FEWEST = 10;
 const MOST = 1000;
 /** Milliseconds of work in one submission, and the most runs in it. */
 const BATCH = { milliseconds: 20, runs: 64 } as const;
+/** A clock is up from this part of the highest on: under load it may be a little lower. */
+export const CLOCK_UP = 0.8;
+/** Milliseconds to wait for it at most, and between looks. */
+const RISING = { most: 5000, step: 50 } as const;
 /** Batches of wall time, at least. */
 const WALL_BATCHES = 8;
 
@@ -99,7 +111,8 @@ async function timeFenced(
     warm += batch;
     batch = batchOf(each);
   }
-  const warmUp = { runs: warm, milliseconds: performance.now() - begun };
+  const clock = options.settle === true ? await rise() : undefined;
+  const warmUp = { runs: warm, milliseconds: performance.now() - begun, clock };
   const wanted = Math.ceil((options.patience ?? 500) / each);
   const runs = Math.max(1, options.runs ?? Math.min(MOST, Math.max(FEWEST, wanted)));
 
@@ -120,6 +133,27 @@ async function timeFenced(
     return { ...(await wallTimes(runs)), clock: 'wall', why, warmUp };
   } finally {
     stamps.release();
+  }
+
+  /** Works on until the clock is up. */
+  async function rise(): Promise<number | undefined> {
+    const meter = await createClockMeter(device);
+    if (!meter) return undefined;
+    try {
+      const start = performance.now();
+      let share = await meter.share();
+      while (share < CLOCK_UP && performance.now() - start < RISING.most) {
+        for (const from = performance.now(); performance.now() - from < RISING.step;) {
+          await submit(batch);
+          await finished();
+          warm += batch;
+        }
+        share = await meter.share();
+      }
+      return share;
+    } finally {
+      meter.release();
+    }
   }
 
   async function wallTimes(all: number): Promise<Pick<Timing, 'time' | 'runs'>> {

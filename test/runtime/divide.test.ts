@@ -63,8 +63,8 @@ for (const [kernel, heads, keyHeads, queries, expected] of PACKINGS) {
 test('parts: they fill a device, hold a few tiles each and fit in a buffer', (t) => {
   // 32 heads on 8: 131072 keys are 2048 tiles.
   const row = 4 * 132 * 4;
-  t.is(splitsFor(8, 2048, 8 * row), 64);
-  t.is(splitsFor(1, 16384, row), 512);
+  t.is(splitsFor(8, 2048, 8 * row), 48);
+  t.is(splitsFor(1, 16384, row), 384);
   t.is(splitsFor(8, 32, 8 * row), 8);
   t.is(splitsFor(8, 5, 8 * row), 1);
   t.is(splitsFor(8, 0, 8 * row), 1);

@@ -100,6 +100,23 @@ for (const wall of [false, true]) {
   );
 }
 
+test.serial('warming up goes on until the clock is up, and its runs are counted', async (t) => {
+  const { opened, recordings, read } = await counters(1);
+  const timing = await timeRuns(opened.device, recordings, { warmUp: 20, runs: 5, settle: true });
+  const { clock, milliseconds } = timing.warmUp;
+  if (opened.device.features.has('timestamp-query')) {
+    t.true(clock !== undefined && clock > 0 && clock <= 1, String(clock));
+    // An adapter that nobody has looked at yet is looked at for a while.
+    if (clock !== 1) t.true(milliseconds > 1000);
+  } else {
+    t.is(clock, undefined);
+  }
+  t.deepEqual(await read(), [timing.runs + timing.warmUp.runs]);
+  const again = await timeRuns(opened.device, recordings, { warmUp: 20, runs: 5 });
+  t.is(again.warmUp.clock, undefined);
+  opened.close();
+});
+
 test.serial('more runs than one set of queries holds', async (t) => {
   const { opened, recordings, read } = await counters(1);
   const timing = await timeRuns(opened.device, recordings, { warmUp: 0, runs: 2100 });

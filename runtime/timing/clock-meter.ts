@@ -1,0 +1,80 @@
+import { STAGE_COMPUTE, USAGE } from '../gpu-flags.js';
+import { createTimestamps } from './timestamps.js';
+
+/**
+ * How fast a device's clock runs now. GPUs lower theirs when they idle for some seconds, to a fifth or less, and have
+ * been seen to keep it there for more than half a second of full work: what is timed then takes that much longer, with
+ * no more spread than usual.
+ */
+export interface ClockMeter {
+  /** The clock over the highest that was seen on the adapter: 1 or less. 0 while too little was seen to tell. */
+  share(): Promise<number>;
+  release(): void;
+}
+
+/** One subgroup's chain of dependent multiply-adds: it takes as many cycles whatever the device has to do besides. */
+const STEPS = 8;
+const ROUNDS = 16384;
+const WGSL = `
+@group(0) @binding(0) var<storage, read_write> chain: array<f32, 32>;
+override rounds: u32;
+
+@compute @workgroup_size(32)
+fn run(@builtin(local_invocation_index) lane: u32) {
+  var x = chain[lane];
+  for (var n = 0u; n < rounds; n++) {
+    ${Array.from({ length: STEPS }, () => 'x = fma(x, 0.999, 0.001);').join('\n    ')}
+  }
+  chain[lane] = x;
+}
+`;
+
+/** Milliseconds of looking at an adapter's clock after which the highest seen counts as its highest. */
+const LEAST_SEEN = 1500;
+
+/** By adapter: milliseconds of the shortest chain, and when the first was timed. */
+const seen = new Map<string, { shortest: number; readonly since: number }>();
+
+/** Undefined where the device has no timestamps. */
+export async function createClockMeter(device: GPUDevice): Promise<ClockMeter | undefined> {
+  const stamps = createTimestamps(device, 1);
+  if (typeof stamps === 'string') return undefined;
+  const label = 'attnc clock';
+  const { vendor, architecture, device: model, description } = device.adapterInfo;
+  const adapter = [vendor, architecture, model, description].join('\n');
+  const module = device.createShaderModule({ label, code: WGSL });
+  const layout = device.createBindGroupLayout({
+    label,
+    entries: [{ binding: 0, visibility: STAGE_COMPUTE, buffer: { type: 'storage' } }],
+  });
+  const pipeline = await device.createComputePipelineAsync({
+    label,
+    layout: device.createPipelineLayout({ label, bindGroupLayouts: [layout] }),
+    compute: { module, entryPoint: 'run', constants: { rounds: ROUNDS } },
+  });
+  const buffer = device.createBuffer({ label, size: 128, usage: USAGE.storage });
+  const group = device.createBindGroup({ label, layout, entries: [{ binding: 0, resource: { buffer } }] });
+  return {
+    share: async () => {
+      const encoder = device.createCommandEncoder({ label });
+      const pass = encoder.beginComputePass(stamps.passOf(0));
+      pass.setPipeline(pipeline);
+      pass.setBindGroup(0, group);
+      pass.dispatchWorkgroups(1);
+      pass.end();
+      device.queue.submit([encoder.finish()]);
+      const [time] = await stamps.read();
+      // No clock to speak of: some software devices write the same stamp twice.
+      if (!(time > 0)) return 1;
+      const now = performance.now();
+      const known = seen.get(adapter) ?? { shortest: time, since: now };
+      known.shortest = Math.min(known.shortest, time);
+      seen.set(adapter, known);
+      return now - known.since < LEAST_SEEN ? 0 : known.shortest / time;
+    },
+    release: () => {
+      stamps.release();
+      buffer.destroy();
+    },
+  };
+}
