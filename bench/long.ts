@@ -119,7 +119,7 @@ async function main(): Promise<number> {
   try {
     for (const s of parts.includes('resident') ? subjects : []) {
       const tried = full ? { warmUp: 300 } : { warmUp: 0, runs: 1 };
-      const options = { bindingBytes, ...tried, rows: ROWS.resident };
+      const options = { bindingBytes, ...tried, settle: opened.kind === 'gpu', rows: ROWS.resident };
       const pair = await attempt(`${s.id}, resident`, async () => ({
         ...named(s),
         short: await runResident(device, s, tokens(SHORT), options),

@@ -31,6 +31,7 @@ export interface ResidentResult {
 export interface ResidentOptions {
   readonly bindingBytes: number | undefined;
   readonly warmUp: number;
+  readonly settle: boolean;
   readonly runs?: number;
   readonly rows: number;
 }
@@ -58,7 +59,7 @@ export async function runResident(
     let encoded: Encoded | undefined;
     const own = new Arena(device);
     const recording = record((pass) => (encoded = encodeSteps(pass, prepared, steps, picked, how, own)));
-    const timing = await timeRuns(device, [recording], { ...options, settle: options.warmUp > 0 });
+    const timing = await timeRuns(device, [recording], options);
     const places = spread(tokens, options.rows);
     const got = await readTensor(device, own, out, places);
     const [rq, rk, rv] = sources;

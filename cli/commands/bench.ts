@@ -53,7 +53,12 @@ export function benchCommand(session: Session): Command {
     .option('--schedule <name>', 'schedule, as `attnc explain` names them (default: the cheapest)')
     .option('--tiling <words>', 'tiling, as `attnc tune` lists them (default: what suits the pattern)')
     .option('--runs <n>', 'runs to time (default: half a second of them, at least 10)', runs)
-    .option('--warm-up <ms>', 'milliseconds of work before anything is timed', warmUp, 300)
+    .option(
+      '--warm-up <ms>',
+      'milliseconds of work before anything is timed, on GPUs at least; 0 for none',
+      warmUp,
+      300,
+    )
     .option('--wall-clock', 'time whole batches on the host, also where the device can tell the time')
     .option('--no-robustness', 'without checks of array bounds in shaders, as native runtimes are built');
   addTunedOptions(command);

@@ -4,6 +4,7 @@ import { planBudget } from '../../runtime/stream/budget.js';
 import { estimateStream, type StreamEstimate } from '../../runtime/stream/estimate.js';
 import { planStream, type StreamSources } from '../../runtime/stream/plan.js';
 import { randomRows } from '../../runtime/stream/random-rows.js';
+import type { RowSource } from '../../runtime/stream/rows.js';
 import { bytesPerElement } from '../../runtime/tensor.js';
 import type { Session } from '../session.js';
 import { count, milliseconds, scaled } from '../text.js';
@@ -62,7 +63,10 @@ export async function explainLong(
   session.progress.step('planning bands', program.name);
   const stream = { ...budget, out: types.output };
   const device = { maxStorageBufferBindingSize: offered, maxBufferSize: limits?.maxBufferSize ?? Infinity };
-  const planned = planStream(program, sources, bindings, device, stream);
+  // As for rows that come from files, which take more memory than those that the device makes up.
+  const hosted = (name: 'q' | 'k' | 'v'): RowSource => ({ ...sources[name], fill: undefined });
+  const files = { q: hosted('q'), k: hosted('k'), v: hosted('v') };
+  const planned = planStream(program, files, bindings, device, stream);
   const estimate = estimateStream(planned, sources, types.output);
   const expected = opened && (await expectTime(session, work, opened, sources, planned, estimate, stream));
   return { bands: estimate.bands, estimate, budget, types, expected };

@@ -80,9 +80,12 @@ export function planBands(
 
 const nextBreak = (breaks: readonly number[], row: number): number => breaks.find((b) => b > row) ?? Infinity;
 
+/** Where in the sequence bands are looked at. */
+const SAMPLES = [1 / 4, 1 / 2, 3 / 4] as const;
+
 /**
  * The power of two at multiples of which bands begin. Where segments end with a band, the next one needs none of its
- * keys again, so of several powers the one is taken with the fewest keys a row, in a band from the middle.
+ * keys again, so of several powers the one is taken with the fewest keys a row, in some bands.
  */
 function alignment(
   total: number,
@@ -90,12 +93,16 @@ function alignment(
   windowsAt: (row: number, rows: number) => readonly KeyWindow[],
 ): number {
   const largest = 2 ** Math.floor(Math.log2(most));
-  let best = { unit: 1, keys: Infinity };
+  let best = { unit: 1, rows: 0, keys: Infinity };
   for (let unit = Math.max(1, largest / ALIGNMENT); unit <= largest; unit *= 2) {
     const rows = Math.floor(most / unit) * unit;
-    const row = Math.floor(total / 2 / rows) * rows;
-    const keys = windowsAt(row, Math.min(rows, total - row)).reduce((n, w) => n + w.hi - w.lo, 0) / rows;
-    if (keys < best.keys * (1 - WORTH)) best = { unit, keys };
+    const keys = SAMPLES.reduce((sum, share) => {
+      const row = Math.floor((total * share) / rows) * rows;
+      const windows = windowsAt(row, Math.min(rows, total - row));
+      return sum + windows.reduce((n, w) => n + w.hi - w.lo, 0) / Math.min(rows, total - row);
+    }, 0);
+    // Bands of as many rows may as well begin at multiples of the larger.
+    if (rows === best.rows ? keys <= best.keys : keys < best.keys * (1 - WORTH)) best = { unit, rows, keys };
   }
   return best.unit;
 }

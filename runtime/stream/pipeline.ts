@@ -12,7 +12,13 @@ import { choose, compileKernels, type Prepared } from '../prepare.js';
 import { guarded, scoped, untilLost } from '../scopes.js';
 import { KeyCache, type ResidentKeys } from './key-cache.js';
 import { createNarrower, type Narrower } from './narrower.js';
-import { deliveriesOf, type PlannedStream, type StreamOptions, type StreamSources } from './plan.js';
+import {
+  DEVICE_BYTES,
+  deliveriesOf,
+  type PlannedStream,
+  type StreamOptions,
+  type StreamSources,
+} from './plan.js';
 import { Results, type BandSlot } from './results.js';
 import { rowBytesOf, type RowSink } from './rows.js';
 import { Uploader } from './uploader.js';
@@ -75,7 +81,9 @@ async function streamBands(
       planned.computed === output ? undefined : await createNarrower(device, prepared.program, output);
     results = new Results(device, arena, sink, planned, output, rowBytesOf(sources.q), narrower);
     const compute = await computerOf(prepared, planned, sources, options, uploader, keys);
-    const { slots, bandsUnderWay } = results;
+    const { slots } = results;
+    const most = (): number =>
+      sink.absorb ? bandsAhead(options.deviceBytes ?? DEVICE_BYTES, compute.temporaryBytes()) : slots.length;
     const total = deliveries.reduce((n, d) => n + d.hi - d.lo, 0);
     const under = new Set<Promise<void>>();
     let [rows, number, begun] = [0, 0, 0];
@@ -93,7 +101,7 @@ async function streamBands(
         rows += band.rows * band.heads;
         continue;
       }
-      while (under.size >= bandsUnderWay && !failure) await Promise.race(under);
+      while (under.size >= most() && !failure) await Promise.race(under);
       if (failure) break;
       const slot = slots[begun++ % slots.length];
       const problems = await compute.band(band, slot).catch(failed);
@@ -126,6 +134,17 @@ async function streamBands(
     arena.release();
   }
 }
+
+/**
+ * Bands that are under way at once where none waits for the host: so many that the device has work while the host is
+ * held up, for a tenth of a second, unless what each of them takes besides the kept buffers is much.
+ */
+function bandsAhead(deviceBytes: number, temporaryBytes: number): number {
+  const fitting = Math.floor(deviceBytes / AHEAD.part / Math.max(1, temporaryBytes));
+  return Math.max(AHEAD.least, Math.min(AHEAD.most, fitting));
+}
+
+const AHEAD = { least: 3, most: 16, part: 16 } as const;
 
 interface Computer {
   /** Brings what the band needs and submits its computation; the promises tell how that went. */

@@ -19,6 +19,9 @@ export interface StreamSources {
   readonly v: RowSource;
 }
 
+/** Bytes of buffers on the device, if not given. */
+export const DEVICE_BYTES = 2 ** 32;
+
 export interface StreamOptions extends ChooseOptions {
   /** Type of the results; f32 if not given. */
   readonly out?: StorageType | undefined;
@@ -93,7 +96,7 @@ export function planStream(
   const bound = bind(program, { q: q.shape, k: k.shape, v: v.shape }, settings);
   const most = Math.min(limits.maxStorageBufferBindingSize, limits.maxBufferSize);
   const budget = {
-    deviceBytes: options.deviceBytes ?? 2 ** 32,
+    deviceBytes: options.deviceBytes ?? DEVICE_BYTES,
     hostBytes: options.hostBytes ?? 2 ** 30,
     bindingBytes: Math.min(most, options.bindingBytes ?? Infinity),
   };

@@ -22,11 +22,15 @@ export interface BandSlot {
   readonly readback: GPUBuffer | undefined;
 }
 
-/** Where bands wait for the device alone: so many that it has work while the host is held up, for a tenth of a second. */
-const MOST_UNDER_WAY = 16;
-
 /** A delivery, and whether it is still to be made. */
 export type Outgoing = Delivery & { readonly wanted: boolean };
+
+/** All of them; a failure counts when it is waited for. */
+function allOf(promises: readonly (Promise<unknown> | undefined)[]): Promise<unknown> {
+  const all = Promise.all(promises);
+  all.catch(() => undefined);
+  return all;
+}
 
 /** Takes bands' results to a sink. */
 export class Results {
@@ -37,10 +41,11 @@ export class Results {
   #summer: DeviceSummer | undefined;
   /** Bytes of a row of out. */
   readonly #rowBytes: number;
-  /** For one band after the other, in turn. */
+  /**
+   * For one band after the other, in turn. One is enough where the sink takes results on the device: `deliver` then
+   * submits all that reads them before it returns.
+   */
   readonly slots: readonly BandSlot[];
-  /** Bands that may be under way at once: their results go out in order, and so slots become free in order. */
-  readonly bandsUnderWay: number;
   /** Bytes of mapped buffers. */
   readonly hostBytes: number;
   downloaded = 0;
@@ -62,9 +67,7 @@ export class Results {
     this.#valueDim = bound.binding.valueDim;
     this.#rowBytes = bound.binding.valueDim * bytesPerElement[output];
     const rows = bands.reduce((n, b) => Math.max(n, b.rows * b.heads), 1);
-    // What a sink takes on the device has been read there when the next band's writes come: the queue keeps the order.
     const count = sink.absorb ? 1 : Math.min(plan.bandSlots, bands.length);
-    this.bandsUnderWay = sink.absorb ? MOST_UNDER_WAY : count;
     const readback = sink.absorb ? 0 : rows * (this.#rowBytes + 4);
     this.hostBytes = count * readback;
     this.slots = Array.from({ length: count }, () => {
@@ -80,7 +83,7 @@ export class Results {
     });
   }
 
-  /** Takes a band's results out, after those of the bands before it. */
+  /** Takes a band's results out, after those of the bands before it. A sink that absorbs is called before this returns. */
   async deliver(
     band: Band,
     deliveries: readonly Outgoing[],
@@ -90,28 +93,37 @@ export class Results {
   ): Promise<void> {
     const device = this.#device;
     const outBytes = this.#rowBytes * band.rows;
-    const check = Promise.all(problems);
-    check.catch(() => undefined);
+    const check = allOf(problems);
     if (band.windows.length === 0) {
+      const wanted = deliveries.filter((d) => d.wanted);
+      if (this.#sink.absorb) {
+        // Now, as sinks are called in the order of the bands.
+        const written = allOf(wanted.map((d) => this.#deliverNothing(d)));
+        await before;
+        await written;
+        return;
+      }
       await before;
-      for (const d of deliveries) if (d.wanted) await this.#deliverNothing(d);
+      for (const d of wanted) await this.#deliverNothing(d);
       return;
     }
     this.#narrow(band, slot);
     if (this.#sink.absorb) {
       const absorb = this.#sink.absorb.bind(this.#sink);
-      const taken = deliveries.map((d, n) =>
-        d.wanted
-          ? absorb(
-              device,
-              ...([d.batch, d.head, d.lo, d.hi] as const),
-              { buffer: slot.out, offset: n * outBytes },
-              { buffer: slot.lse, offset: n * band.rows * 4 },
-            )
-          : undefined,
+      const taken = allOf(
+        deliveries.map((d, n) =>
+          d.wanted
+            ? absorb(
+                device,
+                ...([d.batch, d.head, d.lo, d.hi] as const),
+                { buffer: slot.out, offset: n * outBytes },
+                { buffer: slot.lse, offset: n * band.rows * 4 },
+              )
+            : undefined,
+        ),
       );
       await check;
-      await Promise.all(taken);
+      await taken;
       await before;
       return;
     }

@@ -1,4 +1,5 @@
 import { Arena } from '../arena.js';
+import { internalError } from '../errors.js';
 import { MAP_MODE_WRITE, USAGE } from '../gpu-flags.js';
 import { untilLost } from '../scopes.js';
 import type { RowSource } from './rows.js';
@@ -24,6 +25,7 @@ export class Uploader {
   readonly #free: GPUBuffer[] = [];
   readonly #waiting: ((chunk: GPUBuffer) => void)[] = [];
   readonly #chunkBytes: number;
+  readonly #chunks: number;
   #failure: unknown;
   /** Bytes that were read and uploaded; those that the device made itself don't count. */
   uploaded = 0;
@@ -32,6 +34,7 @@ export class Uploader {
     this.#device = device;
     this.#arena = new Arena(device);
     this.#chunkBytes = chunkBytes;
+    this.#chunks = chunks;
     for (let n = 0; n < chunks; n++) {
       this.#free.push(this.#arena.create('upload', chunkBytes, USAGE.mapWrite | USAGE.copySrc, true));
     }
@@ -82,6 +85,7 @@ export class Uploader {
   }
 
   #take(): Promise<GPUBuffer> {
+    if (this.#chunks === 0) throw internalError('rows from the host in a run that was planned without them');
     const chunk = this.#free.pop();
     if (chunk) return Promise.resolve(chunk);
     return untilLost(this.#device, new Promise((resolve) => this.#waiting.push(resolve)));

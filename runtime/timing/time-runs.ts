@@ -10,7 +10,7 @@ import { createTimestamps, type Timestamps } from './timestamps.js';
 export interface TimingOptions {
   /** Milliseconds of work before anything is timed, so that clocks have risen. 300 if not given. */
   readonly warmUp?: number | undefined;
-  /** Go on warming up until the device's clock is up, for some seconds at most: for GPUs. */
+  /** Go on warming up (if there is any) until the device's clock is up, for some seconds at most: for GPUs. */
   readonly settle?: boolean | undefined;
   /** Runs to time; as many as fit into `patience` if not given. */
   readonly runs?: number | undefined;
@@ -82,12 +82,10 @@ async function timeFenced(
     const { problem } = scoped(device, 'timing', () => {
       const encoder = device.createCommandEncoder({ label: 'attnc timing' });
       for (let n = 0; n < runs; n++) {
-        const at = 2 * (first + n);
-        // In a pass of its own: that it takes a moment is no matter of the run.
-        const before = encoder.beginComputePass(stamps ? stamps.passOf(at) : {});
-        fence.dispatch(before);
-        before.end();
-        const pass = encoder.beginComputePass(stamps ? stamps.passOf(at + 1) : {});
+        // The run may begin beside the fence, which waits for the one before: timed from where that ended, both are as
+        // long as the run alone.
+        const pass = encoder.beginComputePass(stamps ? stamps.passOf(first + n) : {});
+        fence.dispatch(pass);
         recordings[next++ % recordings.length].replay(pass);
         pass.end();
       }
@@ -107,21 +105,22 @@ async function timeFenced(
   let batch = 1;
   let each = Infinity;
   const least = options.warmUp ?? 300;
-  while (each === Infinity || performance.now() - begun < least) {
+  const work = async (): Promise<void> => {
     const start = performance.now();
     await submit(batch);
     await finished();
     each = Math.min(each, (performance.now() - start) / batch);
     warm += batch;
     batch = batchOf(each);
-  }
-  const clock = options.settle === true ? await rise() : undefined;
+  };
+  while (each === Infinity || performance.now() - begun < least) await work();
+  const clock = options.settle === true && least > 0 ? await rise() : undefined;
   const warmUp = { runs: warm, milliseconds: performance.now() - begun, clock };
   const wanted = Math.ceil((options.patience ?? 500) / each);
   const runs = Math.max(1, options.runs ?? Math.min(MOST, Math.max(FEWEST, wanted)));
 
   const asked = options.wall !== true;
-  const stamps = asked ? createTimestamps(device, 2 * runs) : 'wall time was asked for';
+  const stamps = asked ? createTimestamps(device, runs) : 'wall time was asked for';
   if (typeof stamps === 'string') return { ...(await wallTimes(runs)), clock: 'wall', why: stamps, warmUp };
   try {
     // All queued before anything is waited for: between two runs the device never idles.
@@ -131,7 +130,7 @@ async function timeFenced(
       problems.push(submit(Math.min(batch, runs - first), stamps, first));
     }
     await Promise.all(problems);
-    const times = (await stamps.read()).filter((_, n) => n % 2 === 1);
+    const times = await stamps.read();
     const why = doubt(times, performance.now() - start);
     if (why === undefined) return { time: spreadOf(times), runs, clock: 'timestamps', why, warmUp };
     return { ...(await wallTimes(runs)), clock: 'wall', why, warmUp };
@@ -147,11 +146,7 @@ async function timeFenced(
       const start = performance.now();
       let share = await meter.share();
       while (share < CLOCK_UP && performance.now() - start < RISING.most) {
-        for (const from = performance.now(); performance.now() - from < RISING.step;) {
-          await submit(batch);
-          await finished();
-          warm += batch;
-        }
+        for (const from = performance.now(); performance.now() - from < RISING.step;) await work();
         share = await meter.share();
       }
       return share;
