@@ -6,7 +6,7 @@ import { createShader, type Shader } from './shader.js';
 import { emitSpace, QUERY_SPACE } from './spaces.js';
 import { emitReadBefore, emitStore, SPECIAL_VALUES } from './store.js';
 import type { Target } from './target.js';
-import { comment, wgsl } from './wgsl.js';
+import { comment, lines, wgsl } from './wgsl.js';
 
 /**
  * Puts together the parts that a decoding kernel leaves: one workgroup a row, whose threads divide the parts among
@@ -24,6 +24,8 @@ export interface MergeKernelOptions {
 }
 
 const THREADS = 128;
+/** Parts that a thread reads together: one after the other, each would wait for memory. */
+const AT_ONCE = 4;
 
 export function emitMergeKernel(
   target: Target,
@@ -51,6 +53,8 @@ export function emitMergeKernel(
       let own = at;
       let i = query_position(at, i32(at.tile), i32(r));`;
   const store = `store_row(own, i, top, total_of_parts(), ${merge ? 'is_poisoned, before' : 'is_poisoned'}, column, sum);`;
+  const each = (line: (n: number) => string): readonly string[] => lines(AT_ONCE, line);
+  const weight = (n: number): string => `exp(found_${n}.x - top)`;
   const main = wgsl`
     @compute @workgroup_size(${THREADS})
     fn main(
@@ -87,12 +91,13 @@ export function emitMergeKernel(
       var total = 0.0;
       var sum = vec4<f32>();
       if (column < ${width}u) {
-        for (var split = thread / ${columns}u; split < ${splits}; split += ${turns}u) {
-          let part = first + split * step;
-          let found = ${parts}[part + ${width}u];
-          let weight = exp(found.x - top);
-          total += found.y * weight;
-          sum += ${parts}[part + column] * weight;
+        for (var split = thread / ${columns}u; split < ${splits}; split += ${AT_ONCE * turns}u) {
+          // Past the last part the last one again, which then has no weight.
+          ${each((n) => `let part_${n} = first + ${n === 0 ? 'split' : `min(split + ${n * turns}u, ${splits} - 1u)`} * step;`)}
+          ${each((n) => `let found_${n} = ${parts}[part_${n} + ${width}u];`)}
+          ${each((n) => `let sum_${n} = ${parts}[part_${n} + column];`)}
+          ${each((n) => `let weight_${n} = ${n === 0 ? weight(n) : `select(0.0, ${weight(n)}, split + ${n * turns}u < ${splits})`};`)}
+          ${each((n) => `total += found_${n}.y * weight_${n};\nsum += sum_${n} * weight_${n};`)}
         }
       }
       sums[thread] = sum;
