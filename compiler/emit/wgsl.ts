@@ -5,29 +5,72 @@ export type Piece = string | number | readonly string[];
 /**
  * Joins a template: text of several lines keeps the indentation of the place where it is put, arrays are joined line
  * by line, empty lines are dropped, and the indentation of the first line is taken off all of them.
+ *
+ * Text comes through here once for each template around it, so lines inside a piece are not looked at one by one
+ * where nothing but their indentation changes.
  */
 export function wgsl(strings: TemplateStringsArray, ...pieces: readonly Piece[]): string {
-  const parts: string[] = [];
-  let lastLine = '';
-  const append = (text: string): void => {
-    parts.push(text);
-    const end = text.lastIndexOf('\n');
-    lastLine = end >= 0 ? text.slice(end + 1) : lastLine + text;
+  let out = '';
+  let margin = -1;
+  /** The line that is being put together. */
+  let line = '';
+  const finish = (): void => {
+    const text = line.trim();
+    if (text === '') return;
+    const indent = indentOf(line);
+    if (margin < 0) margin = indent;
+    else out += '\n';
+    out += ' '.repeat(Math.max(0, indent - margin)) + text;
   };
-  append(strings[0]);
+  const append = (text: string, indent: number): void => {
+    const first = text.indexOf('\n');
+    if (first < 0) {
+      line += text;
+      return;
+    }
+    const last = text.lastIndexOf('\n');
+    line += text.slice(0, first);
+    finish();
+    const pad = ' '.repeat(indent);
+    if (last > first) {
+      const between = text.slice(first + 1, last);
+      if (margin >= 0 && indent >= margin && isTidy(between)) {
+        const more = `\n${' '.repeat(indent - margin)}`;
+        out += more + (more === '\n' ? between : between.replaceAll('\n', more));
+      } else {
+        for (const own of between.split('\n')) {
+          line = pad + own;
+          finish();
+        }
+      }
+    }
+    line = pad + text.slice(last + 1);
+  };
+  append(strings[0], 0);
   pieces.forEach((piece, n) => {
-    const value = typeof piece === 'object' ? piece.join('\n') : String(piece);
-    const indent = /^ */.exec(lastLine)?.[0] ?? '';
-    append(value.replaceAll('\n', `\n${indent}`));
-    append(strings[n + 1]);
+    append(typeof piece === 'object' ? piece.join('\n') : String(piece), indentOf(line));
+    append(strings[n + 1], 0);
   });
-  const lines = parts
-    .join('')
-    .split('\n')
-    .filter((line) => line.trim() !== '');
-  const margin = /^ */.exec(lines[0] ?? '')?.[0].length ?? 0;
-  const cut = (line: string): string => line.slice(Math.min(margin, line.search(/\S/))).trimEnd();
-  return lines.map(cut).join('\n');
+  finish();
+  return out;
+}
+
+function indentOf(line: string): number {
+  let n = 0;
+  while (line.charCodeAt(n) === 32) n++;
+  return n;
+}
+
+/** Is no line empty, and has none a blank at its end? Other space than blanks is left to the long way. */
+function isTidy(text: string): boolean {
+  if (text.includes('\t') || text.includes('\r')) return false;
+  for (let from = 0; ;) {
+    const at = text.indexOf('\n', from);
+    const end = at < 0 ? text.length : at;
+    if (end === from || text.charCodeAt(end - 1) === 32) return false;
+    if (at < 0) return true;
+    from = at + 1;
+  }
 }
 
 /** Lines for n = 0 … count − 1: unrolled code, because private arrays are indexed by constants only. */
