@@ -1,6 +1,7 @@
 // One run at a time: whose a lock is, and when it is nobody's any more.
 
 import { readdir, readFile, utimes, writeFile } from 'node:fs/promises';
+import { hostname } from 'node:os';
 import { join } from 'node:path';
 import test from 'ava';
 import { isAttncError } from '../../runtime/errors.js';
@@ -65,13 +66,45 @@ test('elsewhere a process is there as long as it touches its lock', async (t) =>
 });
 
 test('of several that find it left behind only one has it', async (t) => {
+  const left = [
+    { pid: 2 ** 22 + 1, host: 'other', place: 'other', began: '5' },
+    // Of a place where processes can be looked at: all see at once that it is gone.
+    { pid: 2 ** 22 + 1, host: hostname(), place: await ownPlace(), began: '5' },
+  ];
+  for (let round = 0; round < 24; round++) {
+    await withFolder(async (folder) => {
+      const path = join(folder, 'a.lock');
+      await writeFile(path, JSON.stringify(left[round < 4 ? 0 : 1]));
+      const all = Array.from({ length: 8 }, () => lockRun(path, 'a.npy', PATIENCE));
+      const tries = await Promise.allSettled(all);
+      const locks = tries.flatMap((x) => (x.status === 'fulfilled' ? [x.value] : []));
+      t.is(locks.length, 1, JSON.stringify(tries));
+      const refused = tries.flatMap((x) => (x.status === 'rejected' ? [x.reason as { code?: string }] : []));
+      t.true(refused.every((e) => e.code === 'ATTN5007'));
+      await locks[0].release();
+      t.deepEqual(await readdir(folder), []);
+    });
+  }
+});
+
+test('a gate that a killed run left closed is opened', async (t) => {
   await withFolder(async (folder) => {
     const path = join(folder, 'a.lock');
     await writeFile(path, JSON.stringify({ pid: 2 ** 22 + 1, host: 'other', place: 'other', began: '5' }));
-    const tries = await Promise.allSettled(Array.from({ length: 8 }, () => lockRun(path, 'a.npy', PATIENCE)));
-    const locks = tries.flatMap((x) => (x.status === 'fulfilled' ? [x.value] : []));
-    t.is(locks.length, 1, JSON.stringify(tries));
-    await locks[0].release();
+    await writeFile(`${path}.gate`, '');
+    const lock = await lockRun(path, 'a.npy', PATIENCE);
+    await lock.release();
     t.deepEqual(await readdir(folder), []);
   });
 });
+
+/** The place that a lock of this process names. */
+async function ownPlace(): Promise<string> {
+  let place = '';
+  await withFolder(async (folder) => {
+    const lock = await lockRun(join(folder, 'a.lock'), 'a.npy', PATIENCE);
+    place = (JSON.parse(await readFile(join(folder, 'a.lock'), 'utf8')) as { place: string }).place;
+    await lock.release();
+  });
+  return place;
+}

@@ -1,4 +1,4 @@
-import { link, open, readFile, readlink, rename, unlink, utimes } from 'node:fs/promises';
+import { open, readFile, readlink, unlink, utimes } from 'node:fs/promises';
 import { hostname } from 'node:os';
 import { setTimeout as wait } from 'node:timers/promises';
 import { runUnderWay } from '../../errors.js';
@@ -37,7 +37,7 @@ export async function lockRun(path: string, file: string, patience = PATIENCE): 
     if (found === undefined) continue;
     const owner = parse(found);
     if (await isThere(path, found, owner, patience)) throw runUnderWay(file, whoIs(owner), path);
-    await takeAway(path, found, file);
+    await takeAway(path, found, patience);
   }
   const beating = setInterval(() => {
     const now = new Date();
@@ -137,24 +137,29 @@ async function isRunning({ pid, began }: Owner): Promise<boolean> {
   }
 }
 
-/** Removes what was left behind, and nothing else: of several that try only one gets it. */
-async function takeAway(path: string, text: string, file: string): Promise<void> {
-  const aside = `${path}.${process.pid}`;
+/**
+ * Removes what was left behind, and nothing else. Of several that try one passes the gate at a time; so nobody takes
+ * what another one has put there since. (Locks are put there by creating them, for which no gate is needed.)
+ */
+async function takeAway(path: string, text: string, patience: Patience): Promise<void> {
+  const gate = `${path}.gate`;
+  if (!(await create(gate, ''))) return waitForGate(gate, patience);
   try {
-    await rename(path, aside);
-  } catch (error) {
-    if (codeOf(error) === 'ENOENT') return;
-    throw error;
+    if ((await textOf(path)) === text) await unlink(path);
+  } finally {
+    await unlink(gate).catch(() => undefined);
   }
-  const got = (await textOf(aside)) ?? '';
-  if (got === text) {
-    await unlink(aside);
-    return;
+}
+
+/** Until it is open, or whoever passed it must be gone. */
+async function waitForGate(gate: string, { beat, silence }: Patience): Promise<void> {
+  const closed = await touchedAt(gate);
+  const step = Math.min(20, beat);
+  for (let waited = 0; waited < silence; waited += step) {
+    await wait(step);
+    if ((await touchedAt(gate)) !== closed) return;
   }
-  // In the meantime another run had begun: it keeps it.
-  await link(aside, path).catch(() => undefined);
-  await unlink(aside);
-  throw runUnderWay(file, whoIs(parse(got)), path);
+  await unlink(gate).catch(() => undefined);
 }
 
 async function ownerOf(pid: number): Promise<Owner> {
