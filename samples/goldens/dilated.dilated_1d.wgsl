@@ -1403,12 +1403,32 @@ fn main(
   var total = 0.0;
   var sum = vec4<f32>();
   if (column < 16u) {
-    for (var split = thread / 16u; split < shape.splits; split += 8u) {
-      let part = first + split * step;
-      let found = parts[part + 16u];
-      let weight = exp(found.x - top);
-      total += found.y * weight;
-      sum += parts[part + column] * weight;
+    for (var split = thread / 16u; split < shape.splits; split += 32u) {
+      // Past the last part the last one again, which then has no weight.
+      let part_0 = first + split * step;
+      let part_1 = first + min(split + 8u, shape.splits - 1u) * step;
+      let part_2 = first + min(split + 16u, shape.splits - 1u) * step;
+      let part_3 = first + min(split + 24u, shape.splits - 1u) * step;
+      let found_0 = parts[part_0 + 16u];
+      let found_1 = parts[part_1 + 16u];
+      let found_2 = parts[part_2 + 16u];
+      let found_3 = parts[part_3 + 16u];
+      let sum_0 = parts[part_0 + column];
+      let sum_1 = parts[part_1 + column];
+      let sum_2 = parts[part_2 + column];
+      let sum_3 = parts[part_3 + column];
+      let weight_0 = exp(found_0.x - top);
+      let weight_1 = select(0.0, exp(found_1.x - top), split + 8u < shape.splits);
+      let weight_2 = select(0.0, exp(found_2.x - top), split + 16u < shape.splits);
+      let weight_3 = select(0.0, exp(found_3.x - top), split + 24u < shape.splits);
+      total += found_0.y * weight_0;
+      sum += sum_0 * weight_0;
+      total += found_1.y * weight_1;
+      sum += sum_1 * weight_1;
+      total += found_2.y * weight_2;
+      sum += sum_2 * weight_2;
+      total += found_3.y * weight_3;
+      sum += sum_3 * weight_3;
     }
   }
   sums[thread] = sum;
