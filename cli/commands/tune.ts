@@ -46,7 +46,12 @@ export function tuneCommand(session: Session): Command {
     .addOption(dtypeOption())
     .addOption(benchOutDtypeOption())
     .option('--runs <n>', 'runs to time of each (default: half a second of them, at least 10)', runs)
-    .option('--warm-up <ms>', 'milliseconds of work before each is timed', warmUp, 300)
+    .option(
+      '--warm-up <ms>',
+      'milliseconds of work before each is timed, on GPUs at least; 0 for none',
+      warmUp,
+      300,
+    )
     .option('--wall-clock', 'time whole batches on the host, also where the device can tell the time')
     .option('--no-robustness', 'without checks of array bounds in shaders, as native runtimes are built')
     .addOption(cacheOption());

@@ -1,4 +1,4 @@
-import { STAGE_COMPUTE, USAGE } from '../gpu-flags.js';
+import { createOwnKernel } from './own-kernel.js';
 import { createTimestamps } from './timestamps.js';
 
 /**
@@ -17,12 +17,11 @@ const STEPS = 8;
 const ROUNDS = 16384;
 const WGSL = `
 @group(0) @binding(0) var<storage, read_write> chain: array<f32, 32>;
-override rounds: u32;
 
 @compute @workgroup_size(32)
 fn run(@builtin(local_invocation_index) lane: u32) {
   var x = chain[lane];
-  for (var n = 0u; n < rounds; n++) {
+  for (var n = 0u; n < ${ROUNDS}u; n++) {
     ${Array.from({ length: STEPS }, () => 'x = fma(x, 0.999, 0.001);').join('\n    ')}
   }
   chain[lane] = x;
@@ -40,27 +39,17 @@ export async function createClockMeter(device: GPUDevice): Promise<ClockMeter | 
   const label = 'attnc clock';
   const { vendor, architecture, device: model, description } = device.adapterInfo;
   const adapter = [vendor, architecture, model, description].join('\n');
-  const module = device.createShaderModule({ label, code: WGSL });
-  const layout = device.createBindGroupLayout({
-    label,
-    entries: [{ binding: 0, visibility: STAGE_COMPUTE, buffer: { type: 'storage' } }],
-  });
-  const pipeline = await device.createComputePipelineAsync({
-    label,
-    layout: device.createPipelineLayout({ label, bindGroupLayouts: [layout] }),
-    compute: { module, entryPoint: 'run', constants: { rounds: ROUNDS } },
-  });
+  const kernel = await createOwnKernel(device, label, { code: WGSL, entryPoint: 'run', bytes: 128 });
   const stamps = createTimestamps(device, 1);
-  if (typeof stamps === 'string') return undefined;
-  const buffer = device.createBuffer({ label, size: 128, usage: USAGE.storage });
-  const group = device.createBindGroup({ label, layout, entries: [{ binding: 0, resource: { buffer } }] });
+  if (typeof stamps === 'string') {
+    kernel.release();
+    return undefined;
+  }
   return {
     share: async () => {
       const encoder = device.createCommandEncoder({ label });
       const pass = encoder.beginComputePass(stamps.passOf(0));
-      pass.setPipeline(pipeline);
-      pass.setBindGroup(0, group);
-      pass.dispatchWorkgroups(1);
+      kernel.dispatch(pass);
       pass.end();
       device.queue.submit([encoder.finish()]);
       const [time] = await stamps.read();
@@ -75,7 +64,7 @@ export async function createClockMeter(device: GPUDevice): Promise<ClockMeter | 
     },
     release: () => {
       stamps.release();
-      buffer.destroy();
+      kernel.release();
     },
   };
 }

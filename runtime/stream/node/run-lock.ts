@@ -145,15 +145,25 @@ async function takeAway(path: string, text: string, patience: Patience): Promise
   const gate = `${path}.gate`;
   if (!(await create(gate, ''))) return waitForGate(gate, patience);
   try {
-    if ((await textOf(path)) === text) await unlink(path);
+    if ((await textOf(path)) === text) await removed(path);
   } finally {
     await unlink(gate).catch(() => undefined);
+  }
+}
+
+/** An owner that was only slow may have removed it meanwhile. */
+async function removed(path: string): Promise<void> {
+  try {
+    await unlink(path);
+  } catch (error) {
+    if (codeOf(error) !== 'ENOENT') throw error;
   }
 }
 
 /** Until it is open, or whoever passed it must be gone. */
 async function waitForGate(gate: string, { beat, silence }: Patience): Promise<void> {
   const closed = await touchedAt(gate);
+  if (closed === undefined) return;
   const step = Math.min(20, beat);
   for (let waited = 0; waited < silence; waited += step) {
     await wait(step);
