@@ -2,7 +2,14 @@ import type { StorageType } from '../../compiler/ir/program.js';
 import { USAGE } from '../gpu-flags.js';
 import { guarded, scoped } from '../scopes.js';
 import { windowsOf, workgroupGrid } from './device-windows.js';
-import { FILL_WORKGROUP, fillShader, valueStream, writeValues, type FillWidth } from './random-values.js';
+import {
+  FILL_WORKGROUP,
+  fillShader,
+  fillStores,
+  valueStream,
+  writeValues,
+  type FillWidth,
+} from './random-values.js';
 import { checkRange, checkRows, rowBytesOf, type RowSource } from './rows.js';
 
 /** Words of the shader's uniform block. */
@@ -70,7 +77,7 @@ export function randomRows(
             ],
           }),
         );
-        const count = Math.ceil(w.words / width / FILL_WORKGROUP);
+        const count = Math.ceil(w.words / width / fillStores(rowBytes / 4, width) / FILL_WORKGROUP);
         pass.dispatchWorkgroups(...workgroupGrid(count, device.limits.maxComputeWorkgroupsPerDimension));
         pass.end();
         device.queue.submit([encoder.finish()]);

@@ -78,26 +78,43 @@ const BITS: Readonly<Record<StorageType, Uint32Array>> = {
 /** Invocations of a workgroup, along x. */
 export const FILL_WORKGROUP = 256;
 
-/** Words that an invocation of a filling kernel writes: 16 bytes, or one word where places are no multiples of that. */
+/** Words of a store: 16 bytes, or one word where places are no multiples of that. */
 export type FillWidth = 1 | 4;
+
+/** Stores of an invocation, in one row, as far as its length divides: they share the row's keys. */
+export const fillStores = (rowWords: number, width: FillWidth): number =>
+  [4, 2].find((n) => (rowWords / width) % n === 0) ?? 1;
 
 /**
  * Fills a window of words: word w of the rows (counted from the window's first row) goes to word `at + w`. Two 16-bit
  * values a word, so rows must be whole words. Dispatched as x·y workgroups.
- * @param rowWords words of a row, and @param width words of an invocation, which divide them and `at`
+ * @param rowWords words of a row, and @param width words of a store, which divide them and `at`
  */
 export function fillShader(dtype: StorageType, rowWords: number, width: FillWidth): string {
   const two = dtype !== 'f32';
-  const pack = (n: number): string => {
-    const [a, b] = two ? [value(2 * n), value(2 * n + 1)] : [value(n), ''];
+  const stores = fillStores(rowWords, width);
+  // Invocations of a row, and values from one of their stores to the next: neighbours store side by side.
+  const lanes = rowWords / width / stores;
+  const values = width * (two ? 2 : 1);
+  const pack = (from: number, n: number): string => {
+    const [a, b] = two ? [value(from + 2 * n), value(from + 2 * n + 1)] : [value(from + n), ''];
     return {
       f32: `bitcast<u32>(${a})`,
       f16: `pack2x16float(vec2f(${a}, ${b}))`,
       bf16: `(bitcast<u32>(${a}) >> 16u) | (bitcast<u32>(${b}) & 0xffff0000u)`,
     }[dtype];
   };
-  const value = (n: number): string => `value_of(first + ${(n * GOLDEN) % 2 ** 32}u, second)`;
-  const packed = Array.from({ length: width }, (_, n) => pack(n)).join(',\n    ');
+  const value = (n: number): string => `value_of(first + ${Math.imul(n, GOLDEN) >>> 0}u, second)`;
+  const store = (number: number): string => {
+    const packed = Array.from({ length: width }, (_, n) => pack(number * lanes * values, n));
+    return `words[place${number === 0 ? '' : ` + ${number * lanes}u`}] = ${
+      width === 1
+        ? packed[0]
+        : `vec4u(
+    ${packed.join(',\n    ')},
+  )`
+    };`;
+  };
   return `struct Window {
   key_first: u32,
   key_second: u32,
@@ -113,29 +130,29 @@ fn value_of(place: u32, second: u32) -> f32 {
   var x = (place ^ (place >> 16u)) * 0x7feb352du + second;
   x = (x ^ (x >> 15u)) * 0x846ca68bu;
   x = x ^ (x >> 16u);
+  // b0 + b1 in the lower half, b2 + b3 in the upper.
   let sums = (x & 0x00ff00ffu) + ((x >> 8u) & 0x00ff00ffu);
-  let n = (i32(sums & 0xffffu) - i32(sums >> 16u)) / 4;
+  // Their difference in the upper half: (low + 2^16 high)(2^16 - 1) + 2^16 - 1 = 2^16 (low - high) + (2^16 - 1 - low).
+  let difference = i32(sums * 0xffffu + 0xffffu);
+  // A quarter of it towards 0: three more where it is negative, which nothing below carries into.
+  let n = (difference - (difference >> 31u) * 0x30000) >> 18u;
   // n / 64, exactly: floats around 196608 are 1/64 apart.
-  return bitcast<f32>(0x48400000u + bitcast<u32>(n)) - 196608.0;
+  return bitcast<f32>(u32(n + 0x48400000)) - 196608.0;
 }
 
 @compute @workgroup_size(${FILL_WORKGROUP})
 fn main(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) groups: vec3u) {
   let n = id.y * groups.x * ${FILL_WORKGROUP}u + id.x;
-  if (n >= window.words / ${width}u) {
+  if (n >= window.words / ${width * stores}u) {
     return;
   }
-  let row = window.first_row + n / ${rowWords / width}u;
-  let col = (n % ${rowWords / width}u) * ${width * (two ? 2 : 1)}u;
-  let first = first_key(window.key_first, row) + col * ${GOLDEN}u;
+  let row_number = n / ${lanes}u;
+  let lane = n % ${lanes}u;
+  let row = window.first_row + row_number;
+  let first = first_key(window.key_first, row) + lane * ${Math.imul(values, GOLDEN) >>> 0}u;
   let second = second_key(window.key_second, row);
-  words[window.at / ${width}u + n] = ${
-    width === 1
-      ? packed
-      : `vec4u(
-    ${packed},
-  )`
-  };
+  let place = window.at / ${width}u + row_number * ${rowWords / width}u + lane;
+  ${Array.from({ length: stores }, (_, n) => store(n)).join('\n  ')}
 }
 `;
 }

@@ -89,14 +89,19 @@ export const SUM_WORKGROUP = 256;
 /** Words that a summing kernel reads at a time: 16 bytes, or one word where places are no multiples of that. */
 export type SumWidth = 1 | 4;
 
+/** Reads of an invocation that are under way together. */
+const SUM_READS = 4;
+
 /**
  * Adds the sum of a window of words to `sums[0]` (a) and `sums[1]` (b).
  * @param rowWords words of a row, and @param width words read at a time, which divide them and `at`
  */
 export function sumShader(rowWords: number, width: SumWidth): string {
   const hash = (n: number): string =>
-    `hash_word(word${width === 1 ? '' : `.${'xyzw'[n]}`}, place${n === 0 ? '' : ` + ${(n * GOLDEN) % 2 ** 32}u`})`;
+    `hash_word(found${width === 1 ? '' : `.${'xyzw'[n]}`}, place${n === 0 ? '' : ` + ${(n * GOLDEN) % 2 ** 32}u`})`;
   const hashes = Array.from({ length: width }, (_, n) => hash(n)).join(' + ');
+  const eachRead = (line: (n: number) => string): string =>
+    Array.from({ length: SUM_READS }, (_, n) => line(n)).join('\n    ');
   return `struct Window {
   key: u32,
   first_row: u32,
@@ -118,6 +123,13 @@ fn hash_word(word: u32, place: u32) -> vec2u {
   return vec2u(x, (x ^ (x >> 13u)) * 0xc2b2ae35u);
 }
 
+// Of the words read at place n of the window.
+fn hash_words(found: ${width === 1 ? 'u32' : 'vec4u'}, n: u32) -> vec2u {
+  let row = window.first_row + n / ${rowWords / width}u;
+  let place = first_key(window.key, row) + (n % ${rowWords / width}u) * ${(width * GOLDEN) % 2 ** 32}u;
+  return ${hashes};
+}
+
 @compute @workgroup_size(${SUM_WORKGROUP})
 fn main(
   @builtin(global_invocation_id) id: vec3u,
@@ -127,11 +139,11 @@ fn main(
   var sum = vec2u(0u);
   let first = window.at / ${width}u;
   let count = window.words / ${width}u;
-  for (var n = id.x; n < count; n += groups.x * ${SUM_WORKGROUP}u) {
-    let word = words[first + n];
-    let row = window.first_row + n / ${rowWords / width}u;
-    let place = first_key(window.key, row) + (n % ${rowWords / width}u) * ${(width * GOLDEN) % 2 ** 32}u;
-    sum += ${hashes};
+  let step = groups.x * ${SUM_WORKGROUP}u;
+  for (var n = id.x; n < count; n += ${SUM_READS}u * step) {
+    // Past the end the last words again, which then don't count.
+    ${eachRead((n) => `let words_${n} = words[first + min(n + ${n}u * step, count - 1u)];`)}
+    ${eachRead((n) => `sum += select(vec2u(0u), hash_words(words_${n}, n + ${n}u * step), n + ${n}u * step < count);`)}
   }
   part[lane] = sum;
   for (var half = ${SUM_WORKGROUP / 2}u; half > 0u; half /= 2u) {
