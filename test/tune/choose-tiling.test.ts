@@ -38,6 +38,7 @@ const RULES: readonly (readonly [
 ])[] = [
   ['dense, 16384 x 16 heads', facts(4096, 256), 128, 4],
   ['32 key tiles', facts(4096, 32), 128, 4],
+  ['a window of 17 key tiles', facts(4096, 17, 1.1), 128, 4],
   ['a window of 9 key tiles, by subgroups', facts(8192, 9, 1.1), 128, 8],
   ['a window of 3 key tiles, by subgroups', facts(8192, 3, 1.5), 64, 4],
   ['many key tiles, others for each query tile', facts(8192, 64, 1.9), 64, 4],
@@ -162,3 +163,24 @@ for (const { name, program, length, heads, keyTiles, growth, rows } of PATTERNS)
     t.not(tilingFacts(schedule, shorter, inputs.host), found);
   });
 }
+
+test('segments of 2048 keys are long rows, wherever the sequence ends', (t) => {
+  const program = compiled(`
+    pattern p {
+      overlaps add
+      for (w, r) in zip([2048, 8192, 32768, 131072, 1048576], [1, 4, 16, 64, 512]) {
+        branch: i -> j when i div w == j div w and i % w % r == 0 and j % w % r == 0
+      }
+    }`);
+  const index = program.schedules.findIndex((s) => s.name === 'own');
+  t.true(index >= 0);
+  const variants = program.variants.filter((v) => v.schedule === index && v.matrix?.m === 16);
+  for (const length of [1_000_000, 6_291_456, 14_500_000, 160_000_000]) {
+    const shape = [1, 1, length, 64];
+    const { binding, inputs } = bind(program, { q: shape, k: shape, v: shape }, {});
+    const found = tilingFacts(program.schedules[index], binding.shape, inputs.host);
+    if (found === undefined) return t.fail();
+    t.log(length, found);
+    t.regex(chooseTiling(variants, () => found).tiling ?? '', /^128 queries x 32 keys, 4 subgroups/);
+  }
+});
