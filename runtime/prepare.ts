@@ -9,7 +9,8 @@ import {
   type Variant,
 } from '../compiler/ir/program.js';
 import { matrixProblem } from './adapters.js';
-import { shaderText } from '../compiler/ir/shader-text.js';
+import { shaderText, writesOut } from '../compiler/ir/shader-text.js';
+import { convertsExactly } from './direct-outputs.js';
 import { AttncError, internalError, limitTooSmall, missingFeature, usageError, wrongType } from './errors.js';
 import { STAGE_COMPUTE } from './gpu-flags.js';
 import { guarded } from './scopes.js';
@@ -153,7 +154,9 @@ export async function compileKernels(
   const { device, program, pipelines } = prepared;
   const key = typesKey(types);
   const missing = kernels.filter((k) => !pipelines.get(k)?.has(key));
-  const made = await Promise.allSettled(missing.map((k) => cached(device, k, shaderText(program, k, types))));
+  const direct = missing.some(writesOut) && (await convertsExactly(device, program, types.output));
+  const texts = missing.map((k) => shaderText(program, k, types, direct));
+  const made = await Promise.allSettled(missing.map((k, n) => cached(device, k, texts[n])));
   made.forEach((result, n) => {
     if (result.status === 'rejected') throw result.reason;
     const known = pipelines.get(missing[n]);

@@ -129,6 +129,8 @@ export interface Preludes {
   readonly octets: Readonly<Record<StorageType, string>>;
   /** `OutQuad` (four numbers of out), `read_out(x: OutQuad) -> vec4<f32>`, `write_out(x: vec4<f32>) -> OutQuad`. */
   readonly outputs: Readonly<Record<StorageType, string>>;
+  /** Shorter ones for a device whose own conversion was seen to give the same, bit for bit (see runtime/direct-outputs). */
+  readonly directOutputs?: Readonly<Partial<Record<StorageType, string>>>;
 }
 
 /** A schedule printed for one family of kernels. */

@@ -1,0 +1,120 @@
+import type { Program, StorageType } from '../compiler/ir/program.js';
+import { USAGE, MAP_MODE_READ } from './gpu-flags.js';
+import { f16FromNumber } from './half.js';
+import { guarded } from './scopes.js';
+
+/**
+ * WGSL leaves open how a device rounds to f16, so kernels round by integers, which takes a window's kernel 3 % of its
+ * time. Nearly all devices round as they should. Each is asked once: numbers of every exponent, at, beside and half way
+ * between halves, past the range, and NaN, as the program's own text converts them.
+ */
+
+const WORKGROUP = 64;
+
+/** Fractions of halves: ends, a few in between, even and odd. */
+const FRACTIONS = [0, 1, 2, 3, 0x0ff, 0x100, 0x155, 0x1ff, 0x200, 0x201, 0x2aa, 0x3fc, 0x3fd, 0x3fe, 0x3ff];
+/** What follows them in 13 more bits: nothing, the least, about a half, and the most. */
+const RESTS = [0, 1, 0x0ffe, 0x0fff, 0x1000, 0x1001, 0x1002, 0x1fff];
+/** Exponents of f32, biased: from far below the least half (2^-24) to past the largest, and the ends of f32. */
+const EXPONENTS = [0, 1, 64, ...Array.from({ length: 45 }, (_, n) => 100 + n), 200, 254, 255];
+
+/** Bits of f32s, in whole quads, and of the halves that they round to (of NaN any that is NaN). */
+export interface RoundingProbe {
+  readonly given: Uint32Array<ArrayBuffer>;
+  readonly halves: Uint16Array;
+}
+
+export function roundingProbe(): RoundingProbe {
+  const bits = EXPONENTS.flatMap((exponent) =>
+    FRACTIONS.flatMap((fraction) => {
+      const high = (exponent << 23) | (fraction << 13);
+      return RESTS.flatMap((rest) => [(high | rest) >>> 0, (high | rest | 0x80000000) >>> 0]);
+    }),
+  );
+  const given = new Uint32Array(Math.ceil(bits.length / 4) * 4);
+  given.set(bits);
+  return { given, halves: Uint16Array.from(new Float32Array(given.buffer), f16FromNumber) };
+}
+
+/** Whether these are the halves that the numbers of a probe round to. */
+export function isExact({ halves }: RoundingProbe, found: Uint16Array): boolean {
+  const isNaN = (half: number): boolean => (half & 0x7fff) > 0x7c00;
+  return (
+    found.length === halves.length && halves.every((h, n) => (isNaN(h) ? isNaN(found[n]) : h === found[n]))
+  );
+}
+
+const answers = new WeakMap<GPUDevice, Map<string, Promise<boolean>>>();
+
+/**
+ * Whether the device itself converts results to this type as it should, so that `Preludes.directOutputs` may be used.
+ * Asked once a device. @throws AttncError `device-lost`
+ */
+export function convertsExactly(
+  device: GPUDevice,
+  program: Pick<Program, 'preludes'>,
+  output: StorageType,
+): Promise<boolean> {
+  const prelude = program.preludes.directOutputs?.[output];
+  // The probe is one of f16, the only type that there is such text for.
+  if (prelude === undefined || output !== 'f16') return Promise.resolve(false);
+  let known = answers.get(device);
+  if (!known) answers.set(device, (known = new Map<string, Promise<boolean>>()));
+  const before = known.get(prelude);
+  if (before) return before;
+  const probe = roundingProbe();
+  const answer = guarded(device, async () => isExact(probe, await convert(device, prelude, probe.given)));
+  known.set(prelude, answer);
+  answer.catch(() => known.delete(prelude));
+  return answer;
+}
+
+async function convert(
+  device: GPUDevice,
+  prelude: string,
+  words: Uint32Array<ArrayBuffer>,
+): Promise<Uint16Array> {
+  const label = 'attnc rounding';
+  const code = `${prelude}
+
+@group(0) @binding(0) var<storage, read> given: array<vec4<u32>>;
+@group(0) @binding(1) var<storage, read_write> made: array<OutQuad>;
+
+@compute @workgroup_size(${WORKGROUP})
+fn main(@builtin(global_invocation_id) id: vec3<u32>) {
+  if (id.x < arrayLength(&given)) {
+    made[id.x] = write_out(bitcast<vec4<f32>>(given[id.x]));
+  }
+}
+`;
+  const size = words.byteLength / 2;
+  const module = device.createShaderModule({ label, code });
+  const pipeline = await device.createComputePipelineAsync({
+    label,
+    layout: 'auto',
+    compute: { module, entryPoint: 'main' },
+  });
+  const given = device.createBuffer({
+    label,
+    size: words.byteLength,
+    usage: USAGE.storage | USAGE.copyDst,
+  });
+  const made = device.createBuffer({ label, size, usage: USAGE.storage | USAGE.copySrc });
+  const back = device.createBuffer({ label, size, usage: USAGE.mapRead | USAGE.copyDst });
+  try {
+    device.queue.writeBuffer(given, 0, words);
+    const encoder = device.createCommandEncoder({ label });
+    const pass = encoder.beginComputePass({ label });
+    pass.setPipeline(pipeline);
+    const entries = [given, made].map((buffer, binding) => ({ binding, resource: { buffer } }));
+    pass.setBindGroup(0, device.createBindGroup({ layout: pipeline.getBindGroupLayout(0), entries }));
+    pass.dispatchWorkgroups(Math.ceil(words.length / 4 / WORKGROUP));
+    pass.end();
+    encoder.copyBufferToBuffer(made, 0, back, 0, size);
+    device.queue.submit([encoder.finish()]);
+    await back.mapAsync(MAP_MODE_READ);
+    return new Uint16Array(back.getMappedRange().slice(0));
+  } finally {
+    for (const buffer of [given, made, back]) buffer.destroy();
+  }
+}
