@@ -65,9 +65,15 @@ const rowsOf = (segment: string, tile: string, first: string): readonly string[]
  * Statements that attend to the team's keys of all tiles, four at a time; teams of one set take turns. Keys are asked
  * for as soon as the registers of those before are free, and values before the products: where their loads stand in
  * loops of their own, since a lane has more of them than registers, nothing is ahead of its use.
- * @param sets of rows of the workgroup: WGSL
+ * @param sets of rows of the workgroup, and @param begin what is to be done before the products, while the first keys
+ *   are on their way: WGSL
  */
-export function attendLoop(shader: Shader, layout: DecodeLayout, visit: Visit, sets: string): string {
+export function attendLoop(
+  shader: Shader,
+  layout: DecodeLayout,
+  visit: Visit,
+  { sets, begin }: { readonly sets: string; readonly begin: string },
+): string {
   const keysAhead = isUnrolled(layout.owned);
   const valuesAhead = isUnrolled(layout.valuesOwned);
   const constant = (name: string, value: string): string => `let ${name} = ${value};`;
@@ -122,6 +128,7 @@ export function attendLoop(shader: Shader, layout: DecodeLayout, visit: Visit, s
     var first = turn;
     ${variables}
     ${fetch}
+    ${begin}
     while (next.kind != NO_PAIR) {
       let segment = next.segment;
       let is_partial = next.kind == SOME_PAIRS;

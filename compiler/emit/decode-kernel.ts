@@ -72,8 +72,7 @@ export function emitDecodeKernel(
       }
       workgroupBarrier();
       find_lane(subgroup_lane, subgroup_size);
-      load_queries(at);
-      ${attendLoop(shader, layout, visit, packedSets(shader))}
+      ${attendLoop(shader, layout, visit, { sets: packedSets(shader), begin: 'load_queries(at);' })}
       store_parts(number, thread);
     }`;
   const body = [

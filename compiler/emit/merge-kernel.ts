@@ -23,9 +23,9 @@ export interface MergeKernelOptions {
   readonly packed?: boolean;
 }
 
-const THREADS = 128;
+const THREADS = 256;
 /** Parts that a thread reads together: one after the other, each would wait for memory. */
-const AT_ONCE = 4;
+const AT_ONCE = 8;
 
 export function emitMergeKernel(
   target: Target,
@@ -52,9 +52,9 @@ export function emitMergeKernel(
     : wgsl`
       let own = at;
       let i = query_position(at, i32(at.tile), i32(r));`;
-  const store = `store_row(own, i, top, total_of_parts(), ${merge ? 'is_poisoned, before' : 'is_poisoned'}, column, sum);`;
+  const store = `store_row(own, i, top, total, ${merge ? 'poison > 0.0, before' : 'poison > 0.0'}, thread, sum);`;
   const each = (line: (n: number) => string): readonly string[] => lines(AT_ONCE, line);
-  const weight = (n: number): string => `exp(found_${n}.x - top)`;
+  const isPart = (n: number): string => `split + ${n * turns}u < ${splits}`;
   const main = wgsl`
     @compute @workgroup_size(${THREADS})
     fn main(
@@ -67,79 +67,66 @@ export function emitMergeKernel(
       if (number >= place_count()) {
         return;
       }
-      let at = find_place(number);
-      let r = line % ${rows};
-      ${row}
-      if (i < 0) {
-        return;
-      }
-      ${merge ? '// All threads have read lse before one of them writes it: barriers follow.\nlet before = lse_before(own, i);' : ''}
       // Where the first part of the row stands, and how far it is to the next.
       let first = line * ${width + 1}u;
       let step = place_count() * ${rows} * ${width + 1}u;
-      var highest = LOWEST;
-      var poison = 0.0;
-      for (var split = thread; split < ${splits}; split += ${THREADS}u) {
-        let found = ${parts}[first + split * step + ${width}u];
-        highest = max(highest, found.x);
-        poison = max(poison, found.z);
-      }
-      let statistics = highest_of_all(vec4<f32>(highest, poison, 0.0, 0.0), thread);
-      let top = statistics.x;
-      let is_poisoned = statistics.y != 0.0;
-      let column = thread % ${columns}u;
+      let turn = thread / ${columns}u;
+      let column = min(thread % ${columns}u, ${width - 1}u);
+      // Of the parts yet: the highest score, the total and the sum relative to it, and poison.
+      var top = LOWEST;
       var total = 0.0;
+      var poison = 0.0;
       var sum = vec4<f32>();
-      if (column < ${width}u) {
-        for (var split = thread / ${columns}u; split < ${splits}; split += ${AT_ONCE * turns}u) {
-          // Past the last part the last one again, which then has no weight.
-          ${each((n) => `let part_${n} = first + ${n === 0 ? 'split' : `min(split + ${n * turns}u, ${splits} - 1u)`} * step;`)}
-          ${each((n) => `let found_${n} = ${parts}[part_${n} + ${width}u];`)}
-          ${each((n) => `let sum_${n} = ${parts}[part_${n} + column];`)}
-          ${each((n) => `let weight_${n} = ${n === 0 ? weight(n) : `select(0.0, ${weight(n)}, split + ${n * turns}u < ${splits})`};`)}
-          ${each((n) => `total += found_${n}.y * weight_${n};\nsum += sum_${n} * weight_${n};`)}
-        }
+      for (var split = turn; split < ${splits}; split += ${AT_ONCE * turns}u) {
+        // Past the last part the last one again, which then has no weight.
+        ${each((n) => `let part_${n} = first + ${n === 0 ? 'split' : `min(split + ${n * turns}u, ${splits} - 1u)`} * step;`)}
+        ${each((n) => `let found_${n} = ${parts}[part_${n} + ${width}u];`)}
+        ${each((n) => `let sum_${n} = ${parts}[part_${n} + column];`)}
+        let old = top;
+        ${each((n) => `top = max(top, found_${n}.x);`)}
+        ${each((n) => `poison = max(poison, found_${n}.z);`)}
+        let shrink = exp(old - top);
+        total *= shrink;
+        sum *= shrink;
+        ${each((n) => `let weight_${n} = ${n === 0 ? 'exp(found_0.x - top)' : `select(0.0, exp(found_${n}.x - top), ${isPart(n)})`};`)}
+        ${each((n) => `total += found_${n}.y * weight_${n};\nsum += sum_${n} * weight_${n};`)}
       }
       sums[thread] = sum;
-      if (column == 0u) {
-        totals[thread / ${columns}u] = total;
+      if (thread % ${columns}u == 0u) {
+        statistics[turn] = vec4<f32>(top, total, poison, 0.0);
       }
+      // What the row is and where it goes is asked for last: parts are found without it.
+      let at = find_place(number);
+      let r = line % ${rows};
+      ${row}
+      ${merge ? '// All threads have read lse before one of them writes it.\nlet before = lse_before(own, max(i, own.first));' : ''}
       workgroupBarrier();
-      if (thread >= ${width}u) {
+      // Not all rows of a workgroup that decodes are there.
+      if (thread >= ${width}u || i < 0) {
         return;
       }
-      for (var n = 1u; n < ${turns}u; n++) {
-        sum += sums[thread + ${columns}u * n];
+      for (var n = 0u; n < ${turns}u; n++) {
+        top = max(top, statistics[n].x);
+      }
+      total = 0.0;
+      sum = vec4<f32>();
+      for (var n = 0u; n < ${turns}u; n++) {
+        let found = statistics[n];
+        let weight = exp(found.x - top);
+        total += found.y * weight;
+        poison = max(poison, found.z);
+        sum += sums[thread + ${columns}u * n] * weight;
       }
       ${store}
     }`;
   const body = [
     SPECIAL_VALUES,
     wgsl`
-    // What threads found over some of the parts: the highest score and poison; later sums of a column, and totals.
+    // What threads found over some of the parts: sums of a column, and highest score, total and poison.
     var<workgroup> sums: array<vec4<f32>, ${THREADS}>;
-    var<workgroup> totals: array<f32, ${turns}>;`,
+    var<workgroup> statistics: array<vec4<f32>, ${turns}>;`,
     ...place,
     main,
-    wgsl`
-    // The highest of each component over all threads.
-    fn highest_of_all(own: vec4<f32>, thread: u32) -> vec4<f32> {
-      sums[thread] = own;
-      for (var half = ${THREADS / 2}u; half > 0u; half /= 2u) {
-        workgroupBarrier();
-        if (thread < half) {
-          sums[thread] = max(sums[thread], sums[thread + half]);
-        }
-      }
-      return workgroupUniformLoad(&sums[0]);
-    }
-    fn total_of_parts() -> f32 {
-      var total = 0.0;
-      for (var n = 0u; n < ${turns}u; n++) {
-        total += totals[n];
-      }
-      return total;
-    }`,
     ...(packed ? [emitFindRow(shader, tensors)] : []),
     ...emitSpace(shader, target, pass.queries, QUERY_SPACE, coordinates),
     ...(merge ? [emitReadBefore(shader)] : []),

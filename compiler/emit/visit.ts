@@ -95,31 +95,54 @@ function visitIntervals(
     pass.segments.length > 1 ? 'tile_kind(at, box, segment, tile)' : 'tile_kind_0(at, box, tile)';
   const tiles = lines(axes, (n) => `u32(max(span.last_${n} - span.first_${n} + 1, 0))`);
   const grid = pass.segments.some((s) => s.space.kind === 'grid');
-  const cursor = wgsl`
-    // Where a workgroup stands: the piece that comes next, and tile n of the present one.
-    struct Cursor {
-      piece: u32,
-      n: u32,
-      count: u32,
-      ${split ? '// Tiles of the pieces before.\nvisited: u32,' : ''}
-      span: Span,
-    }`;
   const noSpan = `Span(${lines(axes, () => '0, -1').join(', ')})`;
+  // One piece is spanned before the loop over its tiles, which then is all that is left.
+  const cursor = single
+    ? wgsl`
+      // Where a workgroup stands: tile n of its keys.
+      struct Cursor {
+        n: u32,
+        count: u32,
+        span: Span,
+      }
+      fn first_tile(at: Place, box: Box) -> Cursor {
+        let span = key_span_0(at, box);
+        return Cursor(${split ? 'at.split' : '0u'}, ${tiles.join(' * ')}, span);
+      }`
+    : wgsl`
+      // Where a workgroup stands: the piece that comes next, and tile n of the present one.
+      struct Cursor {
+        piece: u32,
+        n: u32,
+        count: u32,
+        ${split ? '// Tiles of the pieces before.\nvisited: u32,' : ''}
+        span: Span,
+      }
+      fn first_tile(at: Place, box: Box) -> Cursor {
+        return Cursor(0u, 0u, 0u, ${split ? '0u, ' : ''}${noSpan});
+      }`;
+  const nextPiece = single
+    ? wgsl`
+      if ((*cursor).n >= (*cursor).count) {
+        return NO_TILE;
+      }`
+    : wgsl`
+      while ((*cursor).n >= (*cursor).count) {
+        if ((*cursor).piece >= ${pieces.length}u) {
+          return NO_TILE;
+        }
+        let span = key_span(at, box, (*cursor).piece);
+        ${split ? '(*cursor).visited += (*cursor).count;' : ''}
+        (*cursor).span = span;
+        (*cursor).count = ${tiles.join(' * ')};
+        (*cursor).n = ${firstOf(split)};
+        (*cursor).piece += 1u;
+      }
+      let piece = (*cursor).piece - 1u;`;
   const next = wgsl`
     fn next_tile(at: Place, box: Box, cursor: ptr<function, Cursor>) -> Tile {
       loop {
-        while ((*cursor).n >= (*cursor).count) {
-          if ((*cursor).piece >= ${pieces.length}u) {
-            return NO_TILE;
-          }
-          let span = ${single ? 'key_span_0(at, box)' : 'key_span(at, box, (*cursor).piece)'};
-          ${split ? '(*cursor).visited += (*cursor).count;' : ''}
-          (*cursor).span = span;
-          (*cursor).count = ${tiles.join(' * ')};
-          (*cursor).n = ${firstOf(split)};
-          (*cursor).piece += 1u;
-        }
-        ${single ? '' : 'let piece = (*cursor).piece - 1u;'}
+        ${nextPiece}
         ${grid || piecesOverlap ? 'let span = (*cursor).span;' : ''}
         let n = (*cursor).n;
         (*cursor).n += ${stepOf(split, one)};
@@ -146,7 +169,7 @@ function visitIntervals(
     functions: [...functions, cursor, next],
     begin: wgsl`
       let box = query_box(at);
-      var cursor = Cursor(0u, 0u, 0u, ${split ? '0u, ' : ''}${noSpan});`,
+      var cursor = first_tile(at, box);`,
     next: 'next_tile(at, box, &cursor)',
   };
 }

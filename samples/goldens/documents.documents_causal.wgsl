@@ -1236,9 +1236,9 @@ const INFINITY_BITS = 0x7f800000u;
 const NEGATIVE_INFINITY_BITS = 0xff800000u;
 const NAN_BITS = 0x7fc00000u;
 
-// What threads found over some of the parts: the highest score and poison; later sums of a column, and totals.
-var<workgroup> sums: array<vec4<f32>, 128>;
-var<workgroup> totals: array<f32, 8>;
+// What threads found over some of the parts: sums of a column, and highest score, total and poison.
+var<workgroup> sums: array<vec4<f32>, 256>;
+var<workgroup> statistics: array<vec4<f32>, 16>;
 
 // Where a workgroup stands.
 struct Place {
@@ -1291,7 +1291,7 @@ fn find_place(number: u32) -> Place {
   return at;
 }
 
-@compute @workgroup_size(128)
+@compute @workgroup_size(256)
 fn main(
   @builtin(workgroup_id) group: vec3<u32>,
   @builtin(num_workgroups) groups: vec3<u32>,
@@ -1302,89 +1302,114 @@ fn main(
   if (number >= place_count()) {
     return;
   }
+  // Where the first part of the row stands, and how far it is to the next.
+  let first = line * 17u;
+  let step = place_count() * 16u * 17u;
+  let turn = thread / 16u;
+  let column = min(thread % 16u, 15u);
+  // Of the parts yet: the highest score, the total and the sum relative to it, and poison.
+  var top = LOWEST;
+  var total = 0.0;
+  var poison = 0.0;
+  var sum = vec4<f32>();
+  for (var split = turn; split < shape.splits; split += 128u) {
+    // Past the last part the last one again, which then has no weight.
+    let part_0 = first + split * step;
+    let part_1 = first + min(split + 16u, shape.splits - 1u) * step;
+    let part_2 = first + min(split + 32u, shape.splits - 1u) * step;
+    let part_3 = first + min(split + 48u, shape.splits - 1u) * step;
+    let part_4 = first + min(split + 64u, shape.splits - 1u) * step;
+    let part_5 = first + min(split + 80u, shape.splits - 1u) * step;
+    let part_6 = first + min(split + 96u, shape.splits - 1u) * step;
+    let part_7 = first + min(split + 112u, shape.splits - 1u) * step;
+    let found_0 = parts[part_0 + 16u];
+    let found_1 = parts[part_1 + 16u];
+    let found_2 = parts[part_2 + 16u];
+    let found_3 = parts[part_3 + 16u];
+    let found_4 = parts[part_4 + 16u];
+    let found_5 = parts[part_5 + 16u];
+    let found_6 = parts[part_6 + 16u];
+    let found_7 = parts[part_7 + 16u];
+    let sum_0 = parts[part_0 + column];
+    let sum_1 = parts[part_1 + column];
+    let sum_2 = parts[part_2 + column];
+    let sum_3 = parts[part_3 + column];
+    let sum_4 = parts[part_4 + column];
+    let sum_5 = parts[part_5 + column];
+    let sum_6 = parts[part_6 + column];
+    let sum_7 = parts[part_7 + column];
+    let old = top;
+    top = max(top, found_0.x);
+    top = max(top, found_1.x);
+    top = max(top, found_2.x);
+    top = max(top, found_3.x);
+    top = max(top, found_4.x);
+    top = max(top, found_5.x);
+    top = max(top, found_6.x);
+    top = max(top, found_7.x);
+    poison = max(poison, found_0.z);
+    poison = max(poison, found_1.z);
+    poison = max(poison, found_2.z);
+    poison = max(poison, found_3.z);
+    poison = max(poison, found_4.z);
+    poison = max(poison, found_5.z);
+    poison = max(poison, found_6.z);
+    poison = max(poison, found_7.z);
+    let shrink = exp(old - top);
+    total *= shrink;
+    sum *= shrink;
+    let weight_0 = exp(found_0.x - top);
+    let weight_1 = select(0.0, exp(found_1.x - top), split + 16u < shape.splits);
+    let weight_2 = select(0.0, exp(found_2.x - top), split + 32u < shape.splits);
+    let weight_3 = select(0.0, exp(found_3.x - top), split + 48u < shape.splits);
+    let weight_4 = select(0.0, exp(found_4.x - top), split + 64u < shape.splits);
+    let weight_5 = select(0.0, exp(found_5.x - top), split + 80u < shape.splits);
+    let weight_6 = select(0.0, exp(found_6.x - top), split + 96u < shape.splits);
+    let weight_7 = select(0.0, exp(found_7.x - top), split + 112u < shape.splits);
+    total += found_0.y * weight_0;
+    sum += sum_0 * weight_0;
+    total += found_1.y * weight_1;
+    sum += sum_1 * weight_1;
+    total += found_2.y * weight_2;
+    sum += sum_2 * weight_2;
+    total += found_3.y * weight_3;
+    sum += sum_3 * weight_3;
+    total += found_4.y * weight_4;
+    sum += sum_4 * weight_4;
+    total += found_5.y * weight_5;
+    sum += sum_5 * weight_5;
+    total += found_6.y * weight_6;
+    sum += sum_6 * weight_6;
+    total += found_7.y * weight_7;
+    sum += sum_7 * weight_7;
+  }
+  sums[thread] = sum;
+  if (thread % 16u == 0u) {
+    statistics[turn] = vec4<f32>(top, total, poison, 0.0);
+  }
+  // What the row is and where it goes is asked for last: parts are found without it.
   let at = find_place(number);
   let r = line % 16u;
   let own = at;
   let i = query_position(at, i32(at.tile), i32(r));
-  if (i < 0) {
-    return;
-  }
-  // Where the first part of the row stands, and how far it is to the next.
-  let first = line * 17u;
-  let step = place_count() * 16u * 17u;
-  var highest = LOWEST;
-  var poison = 0.0;
-  for (var split = thread; split < shape.splits; split += 128u) {
-    let found = parts[first + split * step + 16u];
-    highest = max(highest, found.x);
-    poison = max(poison, found.z);
-  }
-  let statistics = highest_of_all(vec4<f32>(highest, poison, 0.0, 0.0), thread);
-  let top = statistics.x;
-  let is_poisoned = statistics.y != 0.0;
-  let column = thread % 16u;
-  var total = 0.0;
-  var sum = vec4<f32>();
-  if (column < 16u) {
-    for (var split = thread / 16u; split < shape.splits; split += 32u) {
-      // Past the last part the last one again, which then has no weight.
-      let part_0 = first + split * step;
-      let part_1 = first + min(split + 8u, shape.splits - 1u) * step;
-      let part_2 = first + min(split + 16u, shape.splits - 1u) * step;
-      let part_3 = first + min(split + 24u, shape.splits - 1u) * step;
-      let found_0 = parts[part_0 + 16u];
-      let found_1 = parts[part_1 + 16u];
-      let found_2 = parts[part_2 + 16u];
-      let found_3 = parts[part_3 + 16u];
-      let sum_0 = parts[part_0 + column];
-      let sum_1 = parts[part_1 + column];
-      let sum_2 = parts[part_2 + column];
-      let sum_3 = parts[part_3 + column];
-      let weight_0 = exp(found_0.x - top);
-      let weight_1 = select(0.0, exp(found_1.x - top), split + 8u < shape.splits);
-      let weight_2 = select(0.0, exp(found_2.x - top), split + 16u < shape.splits);
-      let weight_3 = select(0.0, exp(found_3.x - top), split + 24u < shape.splits);
-      total += found_0.y * weight_0;
-      sum += sum_0 * weight_0;
-      total += found_1.y * weight_1;
-      sum += sum_1 * weight_1;
-      total += found_2.y * weight_2;
-      sum += sum_2 * weight_2;
-      total += found_3.y * weight_3;
-      sum += sum_3 * weight_3;
-    }
-  }
-  sums[thread] = sum;
-  if (column == 0u) {
-    totals[thread / 16u] = total;
-  }
   workgroupBarrier();
-  if (thread >= 16u) {
+  // Not all rows of a workgroup that decodes are there.
+  if (thread >= 16u || i < 0) {
     return;
   }
-  for (var n = 1u; n < 8u; n++) {
-    sum += sums[thread + 16u * n];
+  for (var n = 0u; n < 16u; n++) {
+    top = max(top, statistics[n].x);
   }
-  store_row(own, i, top, total_of_parts(), is_poisoned, column, sum);
-}
-
-// The highest of each component over all threads.
-fn highest_of_all(own: vec4<f32>, thread: u32) -> vec4<f32> {
-  sums[thread] = own;
-  for (var half = 64u; half > 0u; half /= 2u) {
-    workgroupBarrier();
-    if (thread < half) {
-      sums[thread] = max(sums[thread], sums[thread + half]);
-    }
+  total = 0.0;
+  sum = vec4<f32>();
+  for (var n = 0u; n < 16u; n++) {
+    let found = statistics[n];
+    let weight = exp(found.x - top);
+    total += found.y * weight;
+    poison = max(poison, found.z);
+    sum += sums[thread + 16u * n] * weight;
   }
-  return workgroupUniformLoad(&sums[0]);
-}
-fn total_of_parts() -> f32 {
-  var total = 0.0;
-  for (var n = 0u; n < 8u; n++) {
-    total += totals[n];
-  }
-  return total;
+  store_row(own, i, top, total, poison > 0.0, thread, sum);
 }
 
 // Index space rows: number of coordinates, and the position of coordinate v.
