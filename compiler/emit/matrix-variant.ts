@@ -66,6 +66,16 @@ export function matrixChoices(target: Target): readonly MatrixChoice[] {
   ];
 }
 
+/**
+ * The tiling of kernels that take a part of the keys: there are few rows then, global tokens say, and larger tiles would
+ * be half empty. Three workgroups of 64 rows run at a time on a multiprocessor, which is what keys are divided for.
+ */
+function partTiling(target: Target, { m }: MatrixUnit, whole: MatrixTiling): MatrixTiling {
+  if (m * whole.blocks * whole.subgroups <= 64) return whole;
+  const keys = Math.max(target.dim, target.valueDim) <= 64 ? whole.keys : 16;
+  return { ...whole, subgroups: 64 / m, blocks: 1, keys, chunk: Math.min(whole.chunk, keys) };
+}
+
 /** The variants of a schedule: `base` with its tile kernels replaced. None for a schedule without tiles. */
 export function emitMatrixVariants(
   base: Variant,
@@ -85,12 +95,15 @@ function emitMatrixVariant(
 ): Variant | undefined {
   const { m, n, k, lanes } = unit;
   const layout = matrixLayout(target, unit, tiling);
+  const parts = partTiling(target, unit, tiling);
+  const partLayout = matrixLayout(target, unit, parts);
   // Boxes of grids have 64 cells, dense ones of graphs 64 rows.
   const onGrid = schedule.passes.some((p) => p.kind === 'tiles' && p.queries.kind === 'grid');
   if ((onGrid || dividesGraphs(schedule)) && layout.rows !== 64) return undefined;
   const withText = (
     kernel: Kernel,
     directives: string,
+    rows: number,
     made: {
       readonly text: string;
       readonly shader: Shader;
@@ -105,8 +118,8 @@ function emitMatrixVariant(
     wgsl: made.text,
     entry: kernel.entry,
     workgroup: [made.threads, 1, 1],
-    rows: layout.rows,
-    ...(made.apart === undefined || made.apart === layout.rows ? {} : { apart: made.apart }),
+    rows,
+    ...(made.apart === undefined || made.apart === rows ? {} : { apart: made.apart }),
     bindings: made.shader.bindings,
     uniforms: made.shader.uniforms,
   });
@@ -121,11 +134,13 @@ function emitMatrixVariant(
     const merge = mergesInto(target, schedule, pass);
     const common = { name: kernel.name, merge, sink: addsSink(target, schedule) };
     const matrices = (role: 'tiles' | 'decode'): readonly Kernel[] => {
-      const options = { ...common, unit, tiling, split: role === 'decode' };
+      const split = role === 'decode';
+      const options = { ...common, unit, tiling: split ? parts : tiling, split };
       const emit = (own: Kernel, again: boolean): Kernel =>
         withText(
           own,
           MATRIX_DIRECTIVES,
+          (split ? partLayout : layout).rows,
           emitMatrixKernel(target, pass, { ...options, name: own.name, again }),
         );
       const marked = { ...kernel, name: `${kernel.name}_again`, role: `${role}_again` } as const;
@@ -135,10 +150,21 @@ function emitMatrixVariant(
     // Passes over some rows have long rows in prefill too, where matrices pay; those over all rows only in decoding.
     if (pass.complete) return [kernel];
     if (kernel.role === 'merge')
-      return [withText(kernel, '', emitMergeKernel(target, pass, { ...common, rows: layout.rows }))];
+      return [
+        withText(
+          kernel,
+          '',
+          partLayout.rows,
+          emitMergeKernel(target, pass, { ...common, rows: partLayout.rows }),
+        ),
+      ];
     return matrices('decode');
   });
-  const memory = Math.max(base.limits.maxComputeWorkgroupStorageSize ?? 0, matrixBytes(layout));
+  const memory = Math.max(
+    base.limits.maxComputeWorkgroupStorageSize ?? 0,
+    matrixBytes(layout),
+    matrixBytes(partLayout),
+  );
   return {
     family: 'matrix',
     inputs: ['f16'],

@@ -67,31 +67,63 @@ export function emitPlace(shader: Shader, target: Target, options: PlaceOptions)
       ${tensors.map((t) => `${t}_start: u32,`)}
       ${boxes.map((s) => `key_box_${s}: KeyBox,`)}
     }`;
+  // Divisions take some twenty instructions each, one after the other, before a workgroup can begin.
+  shader.helper(
+    'divide',
+    () => wgsl`
+      // Quotient and rest, without a division where there is nothing to divide.
+      fn divide(x: u32, by: u32) -> vec2<u32> {
+        if (by == 1u) {
+          return vec2<u32>(x, 0u);
+        }
+        let quotient = x / by;
+        return vec2<u32>(quotient, x - quotient * by);
+      }`,
+  );
+  const headOf = packed
+    ? wgsl`
+      let block = divide(line, ${heads});
+      let by_block = divide(block.y, ${pack('blocks')});
+      let key_head = by_block.x;
+      let head = key_head * (${shape('heads')} / ${shape('key_heads')}) + by_block.y * ${pack('heads')};`
+    : split
+      ? wgsl`
+        let block = divide(line, ${heads});
+        let head = block.y;`
+      : wgsl`
+        var block = vec2<u32>(0u, line);
+        if (${shape('batch')} > 1u) {
+          block = divide(line, ${heads});
+        }
+        let head = block.y;`;
   const find = wgsl`
     fn find_place(number: u32) -> Place {
       var at: Place;
       let tiles = ${tiles};
+      let by_tile = divide(number, tiles);
       ${
         byTiles
           ? wgsl`
             // The last tiles first: under a causal rule they have most to do.
-            at.tile = tiles - 1u - number % tiles;
-            at.residue = i32(number / tiles % ${classes});
-            let line = number / (tiles * ${classes});`
+            at.tile = tiles - 1u - by_tile.y;
+            let by_class = divide(by_tile.x, ${classes});
+            at.residue = i32(by_class.y);
+            let line = by_class.x;`
           : wgsl`
-            at.tile = number % tiles;
-            let line = number / tiles;`
+            at.tile = by_tile.y;
+            let line = by_tile.x;`
       }
+      ${headOf}
       ${
-        packed
+        split
           ? wgsl`
-            let block = line % ${heads};
-            let key_head = block / ${pack('blocks')};
-            let head = key_head * (${shape('heads')} / ${shape('key_heads')}) + block % ${pack('blocks')} * ${pack('heads')};`
-          : `let head = line % ${heads};`
+            let by_split = divide(block.x, ${shape('batch')});
+            let batch = by_split.y;
+            at.split = by_split.x;`
+          : wgsl`
+            let batch = block.x;
+            at.split = 0u;`
       }
-      let batch = line / ${heads}${split ? ` % ${shape('batch')}` : ''};
-      at.split = ${split ? `line / (${heads} * ${shape('batch')})` : '0u'};
       at.splits = ${split ? shape('splits') : '1u'};
       at.head = i32(${shape('first_head')} + head);
       at.batch = i32(${shape('first_batch')} + batch);
@@ -100,7 +132,15 @@ export function emitPlace(shader: Shader, target: Target, options: PlaceOptions)
       at.rows = i32(${plan}[${lengths} + 4u * batch + 2u]);
       at.first = i32(${plan}[${lengths} + 4u * batch + 3u]);
       at.base = ${target.align === 'end' ? 'at.keys - at.queries' : '0'};
-      ${usesKeyHead && !packed ? `let key_head = head / (${heads} / ${shape('key_heads')});` : ''}
+      ${
+        usesKeyHead && !packed
+          ? wgsl`
+            var key_head = head;
+            if (${heads} != ${shape('key_heads')}) {
+              key_head = head / (${heads} / ${shape('key_heads')});
+            }`
+          : ''
+      }
       ${tensors.map((t) => `at.${t}_start = ${headStart(shader, t)};`)}
       ${boxes.length > 0 ? 'let box = query_box(at);' : ''}
       ${boxes.map((s) => `at.key_box_${s} = key_box_${s}(at, box);`)}

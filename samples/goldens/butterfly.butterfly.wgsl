@@ -22,6 +22,7 @@ struct Shape {
   rows: u32,
   heads: u32,
   lengths: u32,
+  batch: u32,
   first_head: u32,
   first_batch: u32,
   key_heads: u32,
@@ -40,7 +41,6 @@ struct Shape {
   lse_offset: u32,
   lse_batch: u32,
   lse_head: u32,
-  batch: u32,
   v_row: u32,
   k_row: u32,
   q_row: u32,
@@ -108,10 +108,15 @@ fn place_count() -> u32 {
 fn find_place(number: u32) -> Place {
   var at: Place;
   let tiles = ((shape.rows + 0u) / 1u);
-  at.tile = number % tiles;
-  let line = number / tiles;
-  let head = line % shape.heads;
-  let batch = line / shape.heads;
+  let by_tile = divide(number, tiles);
+  at.tile = by_tile.y;
+  let line = by_tile.x;
+  var block = vec2<u32>(0u, line);
+  if (shape.batch > 1u) {
+    block = divide(line, shape.heads);
+  }
+  let head = block.y;
+  let batch = block.x;
   at.split = 0u;
   at.splits = 1u;
   at.head = i32(shape.first_head + head);
@@ -121,7 +126,10 @@ fn find_place(number: u32) -> Place {
   at.rows = i32(plan[shape.lengths + 4u * batch + 2u]);
   at.first = i32(plan[shape.lengths + 4u * batch + 3u]);
   at.base = at.keys - at.queries;
-  let key_head = head / (shape.heads / shape.key_heads);
+  var key_head = head;
+  if (shape.heads != shape.key_heads) {
+    key_head = head / (shape.heads / shape.key_heads);
+  }
   at.q_start = shape.q_offset + batch * shape.q_batch + head * shape.q_head;
   at.k_start = shape.k_offset + batch * shape.k_batch + key_head * shape.k_head;
   at.v_start = shape.v_offset + batch * shape.v_batch + key_head * shape.v_head;
@@ -398,6 +406,15 @@ fn lse_bits(mix: Mix) -> u32 {
   return select(bits, NAN_BITS, mix.is_nan);
 }
 
+// Quotient and rest, without a division where there is nothing to divide.
+fn divide(x: u32, by: u32) -> vec2<u32> {
+  if (by == 1u) {
+    return vec2<u32>(x, 0u);
+  }
+  let quotient = x / by;
+  return vec2<u32>(quotient, x - quotient * by);
+}
+
 // Every bit at or below the highest set one; all of them for negative numbers.
 fn ones(x: i32) -> i32 {
   return select(bitcast<i32>(0xffffffffu >> (countLeadingZeros(bitcast<u32>(x)) & 31u)), 0, x == 0);
@@ -441,6 +458,7 @@ struct Shape {
   rows: u32,
   heads: u32,
   lengths: u32,
+  batch: u32,
   first_head: u32,
   first_batch: u32,
   key_heads: u32,
@@ -459,7 +477,6 @@ struct Shape {
   lse_offset: u32,
   lse_batch: u32,
   lse_head: u32,
-  batch: u32,
   q_row: u32,
   k_row: u32,
   v_row: u32,
@@ -516,10 +533,15 @@ fn place_count() -> u32 {
 fn find_place(number: u32) -> Place {
   var at: Place;
   let tiles = ((shape.rows + 0u) / 1u);
-  at.tile = number % tiles;
-  let line = number / tiles;
-  let head = line % shape.heads;
-  let batch = line / shape.heads;
+  let by_tile = divide(number, tiles);
+  at.tile = by_tile.y;
+  let line = by_tile.x;
+  var block = vec2<u32>(0u, line);
+  if (shape.batch > 1u) {
+    block = divide(line, shape.heads);
+  }
+  let head = block.y;
+  let batch = block.x;
   at.split = 0u;
   at.splits = 1u;
   at.head = i32(shape.first_head + head);
@@ -529,7 +551,10 @@ fn find_place(number: u32) -> Place {
   at.rows = i32(plan[shape.lengths + 4u * batch + 2u]);
   at.first = i32(plan[shape.lengths + 4u * batch + 3u]);
   at.base = at.keys - at.queries;
-  let key_head = head / (shape.heads / shape.key_heads);
+  var key_head = head;
+  if (shape.heads != shape.key_heads) {
+    key_head = head / (shape.heads / shape.key_heads);
+  }
   at.q_start = shape.q_offset + batch * shape.q_batch + head * shape.q_head;
   at.k_start = shape.k_offset + batch * shape.k_batch + key_head * shape.k_head;
   at.v_start = shape.v_offset + batch * shape.v_batch + key_head * shape.v_head;
@@ -888,6 +913,15 @@ fn mix_row(at: Place, i: i32, highest: f32, total: f32, poisoned: bool) -> Mix {
 fn lse_bits(mix: Mix) -> u32 {
   let bits = select(NEGATIVE_INFINITY_BITS, bitcast<u32>(mix.lse), mix.found);
   return select(bits, NAN_BITS, mix.is_nan);
+}
+
+// Quotient and rest, without a division where there is nothing to divide.
+fn divide(x: u32, by: u32) -> vec2<u32> {
+  if (by == 1u) {
+    return vec2<u32>(x, 0u);
+  }
+  let quotient = x / by;
+  return vec2<u32>(quotient, x - quotient * by);
 }
 
 // Every bit at or below the highest set one; all of them for negative numbers.

@@ -22,6 +22,7 @@ struct Shape {
   rows: u32,
   heads: u32,
   lengths: u32,
+  batch: u32,
   first_head: u32,
   first_batch: u32,
   key_heads: u32,
@@ -40,7 +41,6 @@ struct Shape {
   lse_offset: u32,
   lse_batch: u32,
   lse_head: u32,
-  batch: u32,
   repeats: u32,
   part_count: u32,
   row_count: u32,
@@ -120,10 +120,15 @@ fn place_count() -> u32 {
 fn find_place(number: u32) -> Place {
   var at: Place;
   let tiles = ((shape.rows + 0u) / 1u);
-  at.tile = number % tiles;
-  let line = number / tiles;
-  let head = line % shape.heads;
-  let batch = line / shape.heads;
+  let by_tile = divide(number, tiles);
+  at.tile = by_tile.y;
+  let line = by_tile.x;
+  var block = vec2<u32>(0u, line);
+  if (shape.batch > 1u) {
+    block = divide(line, shape.heads);
+  }
+  let head = block.y;
+  let batch = block.x;
   at.split = 0u;
   at.splits = 1u;
   at.head = i32(shape.first_head + head);
@@ -133,7 +138,10 @@ fn find_place(number: u32) -> Place {
   at.rows = i32(plan[shape.lengths + 4u * batch + 2u]);
   at.first = i32(plan[shape.lengths + 4u * batch + 3u]);
   at.base = at.keys - at.queries;
-  let key_head = head / (shape.heads / shape.key_heads);
+  var key_head = head;
+  if (shape.heads != shape.key_heads) {
+    key_head = head / (shape.heads / shape.key_heads);
+  }
   at.q_start = shape.q_offset + batch * shape.q_batch + head * shape.q_head;
   at.k_start = shape.k_offset + batch * shape.k_batch + key_head * shape.k_head;
   at.v_start = shape.v_offset + batch * shape.v_batch + key_head * shape.v_head;
@@ -437,6 +445,15 @@ fn lse_bits(mix: Mix) -> u32 {
   return select(bits, NAN_BITS, mix.is_nan);
 }
 
+// Quotient and rest, without a division where there is nothing to divide.
+fn divide(x: u32, by: u32) -> vec2<u32> {
+  if (by == 1u) {
+    return vec2<u32>(x, 0u);
+  }
+  let quotient = x / by;
+  return vec2<u32>(quotient, x - quotient * by);
+}
+
 // ==== own_gather_merge_0: gather_merge, portable, schedule own, pass 1 ====
 
 // Four numbers of out: f32.
@@ -454,6 +471,7 @@ struct Shape {
   rows: u32,
   heads: u32,
   lengths: u32,
+  batch: u32,
   first_head: u32,
   first_batch: u32,
   out_offset: u32,
@@ -462,7 +480,6 @@ struct Shape {
   lse_offset: u32,
   lse_batch: u32,
   lse_head: u32,
-  batch: u32,
   repeats: u32,
   long_count: u32,
   long_rows: u32,
@@ -521,10 +538,15 @@ fn place_count() -> u32 {
 fn find_place(number: u32) -> Place {
   var at: Place;
   let tiles = ((shape.rows + 0u) / 1u);
-  at.tile = number % tiles;
-  let line = number / tiles;
-  let head = line % shape.heads;
-  let batch = line / shape.heads;
+  let by_tile = divide(number, tiles);
+  at.tile = by_tile.y;
+  let line = by_tile.x;
+  var block = vec2<u32>(0u, line);
+  if (shape.batch > 1u) {
+    block = divide(line, shape.heads);
+  }
+  let head = block.y;
+  let batch = block.x;
   at.split = 0u;
   at.splits = 1u;
   at.head = i32(shape.first_head + head);
@@ -638,6 +660,15 @@ fn lse_bits(mix: Mix) -> u32 {
   return select(bits, NAN_BITS, mix.is_nan);
 }
 
+// Quotient and rest, without a division where there is nothing to divide.
+fn divide(x: u32, by: u32) -> vec2<u32> {
+  if (by == 1u) {
+    return vec2<u32>(x, 0u);
+  }
+  let quotient = x / by;
+  return vec2<u32>(quotient, x - quotient * by);
+}
+
 // ==== divided_tiles_0: tiles, portable, schedule divided, pass 1 ====
 
 // Four numbers of q, k or v: f32.
@@ -664,6 +695,7 @@ struct Shape {
   classes: u32,
   heads: u32,
   lengths: u32,
+  batch: u32,
   first_head: u32,
   first_batch: u32,
   key_heads: u32,
@@ -682,7 +714,6 @@ struct Shape {
   lse_offset: u32,
   lse_batch: u32,
   lse_head: u32,
-  batch: u32,
   by_batch: u32,
   by_head: u32,
   offsets: u32,
@@ -786,12 +817,18 @@ fn place_count() -> u32 {
 fn find_place(number: u32) -> Place {
   var at: Place;
   let tiles = shape.tiles;
+  let by_tile = divide(number, tiles);
   // The last tiles first: under a causal rule they have most to do.
-  at.tile = tiles - 1u - number % tiles;
-  at.residue = i32(number / tiles % shape.classes);
-  let line = number / (tiles * shape.classes);
-  let head = line % shape.heads;
-  let batch = line / shape.heads;
+  at.tile = tiles - 1u - by_tile.y;
+  let by_class = divide(by_tile.x, shape.classes);
+  at.residue = i32(by_class.y);
+  let line = by_class.x;
+  var block = vec2<u32>(0u, line);
+  if (shape.batch > 1u) {
+    block = divide(line, shape.heads);
+  }
+  let head = block.y;
+  let batch = block.x;
   at.split = 0u;
   at.splits = 1u;
   at.head = i32(shape.first_head + head);
@@ -801,7 +838,10 @@ fn find_place(number: u32) -> Place {
   at.rows = i32(plan[shape.lengths + 4u * batch + 2u]);
   at.first = i32(plan[shape.lengths + 4u * batch + 3u]);
   at.base = at.keys - at.queries;
-  let key_head = head / (shape.heads / shape.key_heads);
+  var key_head = head;
+  if (shape.heads != shape.key_heads) {
+    key_head = head / (shape.heads / shape.key_heads);
+  }
   at.q_start = shape.q_offset + batch * shape.q_batch + head * shape.q_head;
   at.k_start = shape.k_offset + batch * shape.k_batch + key_head * shape.k_head;
   at.v_start = shape.v_offset + batch * shape.v_batch + key_head * shape.v_head;
@@ -1272,6 +1312,15 @@ fn lse_bits(mix: Mix) -> u32 {
   return select(bits, NAN_BITS, mix.is_nan);
 }
 
+// Quotient and rest, without a division where there is nothing to divide.
+fn divide(x: u32, by: u32) -> vec2<u32> {
+  if (by == 1u) {
+    return vec2<u32>(x, 0u);
+  }
+  let quotient = x / by;
+  return vec2<u32>(quotient, x - quotient * by);
+}
+
 // Number of the batch and head among those for which the plan differs.
 fn plan_entry(at: Place) -> u32 {
   let batch = (u32(at.batch) - shape.first_batch) * shape.by_batch;
@@ -1442,13 +1491,17 @@ fn place_count() -> u32 {
 fn find_place(number: u32) -> Place {
   var at: Place;
   let tiles = shape.tiles;
+  let by_tile = divide(number, tiles);
   // The last tiles first: under a causal rule they have most to do.
-  at.tile = tiles - 1u - number % tiles;
-  at.residue = i32(number / tiles % shape.classes);
-  let line = number / (tiles * shape.classes);
-  let head = line % shape.heads;
-  let batch = line / shape.heads % shape.batch;
-  at.split = line / (shape.heads * shape.batch);
+  at.tile = tiles - 1u - by_tile.y;
+  let by_class = divide(by_tile.x, shape.classes);
+  at.residue = i32(by_class.y);
+  let line = by_class.x;
+  let block = divide(line, shape.heads);
+  let head = block.y;
+  let by_split = divide(block.x, shape.batch);
+  let batch = by_split.y;
+  at.split = by_split.x;
   at.splits = shape.splits;
   at.head = i32(shape.first_head + head);
   at.batch = i32(shape.first_batch + batch);
@@ -1457,7 +1510,10 @@ fn find_place(number: u32) -> Place {
   at.rows = i32(plan[shape.lengths + 4u * batch + 2u]);
   at.first = i32(plan[shape.lengths + 4u * batch + 3u]);
   at.base = at.keys - at.queries;
-  let key_head = head / (shape.heads / shape.key_heads);
+  var key_head = head;
+  if (shape.heads != shape.key_heads) {
+    key_head = head / (shape.heads / shape.key_heads);
+  }
   at.q_start = shape.q_offset + batch * shape.q_batch + head * shape.q_head;
   at.k_start = shape.k_offset + batch * shape.k_batch + key_head * shape.k_head;
   at.v_start = shape.v_offset + batch * shape.v_batch + key_head * shape.v_head;
@@ -1849,6 +1905,15 @@ fn store_parts(at: Place, number: u32) {
   }
 }
 
+// Quotient and rest, without a division where there is nothing to divide.
+fn divide(x: u32, by: u32) -> vec2<u32> {
+  if (by == 1u) {
+    return vec2<u32>(x, 0u);
+  }
+  let quotient = x / by;
+  return vec2<u32>(quotient, x - quotient * by);
+}
+
 // Number of the batch and head among those for which the plan differs.
 fn plan_entry(at: Place) -> u32 {
   let batch = (u32(at.batch) - shape.first_batch) * shape.by_batch;
@@ -1909,6 +1974,7 @@ struct Shape {
   classes: u32,
   heads: u32,
   lengths: u32,
+  batch: u32,
   first_head: u32,
   first_batch: u32,
   out_offset: u32,
@@ -1917,7 +1983,6 @@ struct Shape {
   lse_offset: u32,
   lse_batch: u32,
   lse_head: u32,
-  batch: u32,
   splits: u32,
   out_row: u32,
   nan: u32,
@@ -1971,12 +2036,18 @@ fn place_count() -> u32 {
 fn find_place(number: u32) -> Place {
   var at: Place;
   let tiles = shape.tiles;
+  let by_tile = divide(number, tiles);
   // The last tiles first: under a causal rule they have most to do.
-  at.tile = tiles - 1u - number % tiles;
-  at.residue = i32(number / tiles % shape.classes);
-  let line = number / (tiles * shape.classes);
-  let head = line % shape.heads;
-  let batch = line / shape.heads;
+  at.tile = tiles - 1u - by_tile.y;
+  let by_class = divide(by_tile.x, shape.classes);
+  at.residue = i32(by_class.y);
+  let line = by_class.x;
+  var block = vec2<u32>(0u, line);
+  if (shape.batch > 1u) {
+    block = divide(line, shape.heads);
+  }
+  let head = block.y;
+  let batch = block.x;
   at.split = 0u;
   at.splits = 1u;
   at.head = i32(shape.first_head + head);
@@ -2174,6 +2245,15 @@ fn lse_bits(mix: Mix) -> u32 {
   return select(bits, NAN_BITS, mix.is_nan);
 }
 
+// Quotient and rest, without a division where there is nothing to divide.
+fn divide(x: u32, by: u32) -> vec2<u32> {
+  if (by == 1u) {
+    return vec2<u32>(x, 0u);
+  }
+  let quotient = x / by;
+  return vec2<u32>(quotient, x - quotient * by);
+}
+
 // ==== divided_gather_1: gather, portable, schedule divided, pass 2 ====
 
 // Four numbers of q, k or v: f32.
@@ -2198,6 +2278,7 @@ struct Shape {
   rows: u32,
   heads: u32,
   lengths: u32,
+  batch: u32,
   first_head: u32,
   first_batch: u32,
   key_heads: u32,
@@ -2216,7 +2297,6 @@ struct Shape {
   lse_offset: u32,
   lse_batch: u32,
   lse_head: u32,
-  batch: u32,
   repeats: u32,
   part_count: u32,
   row_count: u32,
@@ -2296,10 +2376,15 @@ fn place_count() -> u32 {
 fn find_place(number: u32) -> Place {
   var at: Place;
   let tiles = ((shape.rows + 0u) / 1u);
-  at.tile = number % tiles;
-  let line = number / tiles;
-  let head = line % shape.heads;
-  let batch = line / shape.heads;
+  let by_tile = divide(number, tiles);
+  at.tile = by_tile.y;
+  let line = by_tile.x;
+  var block = vec2<u32>(0u, line);
+  if (shape.batch > 1u) {
+    block = divide(line, shape.heads);
+  }
+  let head = block.y;
+  let batch = block.x;
   at.split = 0u;
   at.splits = 1u;
   at.head = i32(shape.first_head + head);
@@ -2309,7 +2394,10 @@ fn find_place(number: u32) -> Place {
   at.rows = i32(plan[shape.lengths + 4u * batch + 2u]);
   at.first = i32(plan[shape.lengths + 4u * batch + 3u]);
   at.base = at.keys - at.queries;
-  let key_head = head / (shape.heads / shape.key_heads);
+  var key_head = head;
+  if (shape.heads != shape.key_heads) {
+    key_head = head / (shape.heads / shape.key_heads);
+  }
   at.q_start = shape.q_offset + batch * shape.q_batch + head * shape.q_head;
   at.k_start = shape.k_offset + batch * shape.k_batch + key_head * shape.k_head;
   at.v_start = shape.v_offset + batch * shape.v_batch + key_head * shape.v_head;
@@ -2638,6 +2726,15 @@ fn lse_bits(mix: Mix) -> u32 {
   return select(bits, NAN_BITS, mix.is_nan);
 }
 
+// Quotient and rest, without a division where there is nothing to divide.
+fn divide(x: u32, by: u32) -> vec2<u32> {
+  if (by == 1u) {
+    return vec2<u32>(x, 0u);
+  }
+  let quotient = x / by;
+  return vec2<u32>(quotient, x - quotient * by);
+}
+
 // ==== divided_gather_merge_1: gather_merge, portable, schedule divided, pass 2 ====
 
 // Four numbers of out: f32.
@@ -2655,6 +2752,7 @@ struct Shape {
   rows: u32,
   heads: u32,
   lengths: u32,
+  batch: u32,
   first_head: u32,
   first_batch: u32,
   out_offset: u32,
@@ -2663,7 +2761,6 @@ struct Shape {
   lse_offset: u32,
   lse_batch: u32,
   lse_head: u32,
-  batch: u32,
   repeats: u32,
   long_count: u32,
   long_rows: u32,
@@ -2722,10 +2819,15 @@ fn place_count() -> u32 {
 fn find_place(number: u32) -> Place {
   var at: Place;
   let tiles = ((shape.rows + 0u) / 1u);
-  at.tile = number % tiles;
-  let line = number / tiles;
-  let head = line % shape.heads;
-  let batch = line / shape.heads;
+  let by_tile = divide(number, tiles);
+  at.tile = by_tile.y;
+  let line = by_tile.x;
+  var block = vec2<u32>(0u, line);
+  if (shape.batch > 1u) {
+    block = divide(line, shape.heads);
+  }
+  let head = block.y;
+  let batch = block.x;
   at.split = 0u;
   at.splits = 1u;
   at.head = i32(shape.first_head + head);
@@ -2863,6 +2965,15 @@ fn lse_bits(mix: Mix) -> u32 {
   return select(bits, NAN_BITS, mix.is_nan);
 }
 
+// Quotient and rest, without a division where there is nothing to divide.
+fn divide(x: u32, by: u32) -> vec2<u32> {
+  if (by == 1u) {
+    return vec2<u32>(x, 0u);
+  }
+  let quotient = x / by;
+  return vec2<u32>(quotient, x - quotient * by);
+}
+
 // ==== own_gather_0: gather, subgroup, schedule own, pass 1 ====
 
 enable subgroups;
@@ -2896,6 +3007,7 @@ struct Shape {
   rows: u32,
   heads: u32,
   lengths: u32,
+  batch: u32,
   first_head: u32,
   first_batch: u32,
   key_heads: u32,
@@ -2914,7 +3026,6 @@ struct Shape {
   lse_offset: u32,
   lse_batch: u32,
   lse_head: u32,
-  batch: u32,
   repeats: u32,
   part_count: u32,
   row_count: u32,
@@ -2983,10 +3094,15 @@ fn place_count() -> u32 {
 fn find_place(number: u32) -> Place {
   var at: Place;
   let tiles = ((shape.rows + 0u) / 1u);
-  at.tile = number % tiles;
-  let line = number / tiles;
-  let head = line % shape.heads;
-  let batch = line / shape.heads;
+  let by_tile = divide(number, tiles);
+  at.tile = by_tile.y;
+  let line = by_tile.x;
+  var block = vec2<u32>(0u, line);
+  if (shape.batch > 1u) {
+    block = divide(line, shape.heads);
+  }
+  let head = block.y;
+  let batch = block.x;
   at.split = 0u;
   at.splits = 1u;
   at.head = i32(shape.first_head + head);
@@ -2996,7 +3112,10 @@ fn find_place(number: u32) -> Place {
   at.rows = i32(plan[shape.lengths + 4u * batch + 2u]);
   at.first = i32(plan[shape.lengths + 4u * batch + 3u]);
   at.base = at.keys - at.queries;
-  let key_head = head / (shape.heads / shape.key_heads);
+  var key_head = head;
+  if (shape.heads != shape.key_heads) {
+    key_head = head / (shape.heads / shape.key_heads);
+  }
   at.q_start = shape.q_offset + batch * shape.q_batch + head * shape.q_head;
   at.k_start = shape.k_offset + batch * shape.k_batch + key_head * shape.k_head;
   at.v_start = shape.v_offset + batch * shape.v_batch + key_head * shape.v_head;
@@ -3387,6 +3506,15 @@ fn lse_bits(mix: Mix) -> u32 {
   return select(bits, NAN_BITS, mix.is_nan);
 }
 
+// Quotient and rest, without a division where there is nothing to divide.
+fn divide(x: u32, by: u32) -> vec2<u32> {
+  if (by == 1u) {
+    return vec2<u32>(x, 0u);
+  }
+  let quotient = x / by;
+  return vec2<u32>(quotient, x - quotient * by);
+}
+
 // ==== divided_gather_1: gather, subgroup, schedule divided, pass 2 ====
 
 enable subgroups;
@@ -3420,6 +3548,7 @@ struct Shape {
   rows: u32,
   heads: u32,
   lengths: u32,
+  batch: u32,
   first_head: u32,
   first_batch: u32,
   key_heads: u32,
@@ -3438,7 +3567,6 @@ struct Shape {
   lse_offset: u32,
   lse_batch: u32,
   lse_head: u32,
-  batch: u32,
   repeats: u32,
   part_count: u32,
   row_count: u32,
@@ -3507,10 +3635,15 @@ fn place_count() -> u32 {
 fn find_place(number: u32) -> Place {
   var at: Place;
   let tiles = ((shape.rows + 0u) / 1u);
-  at.tile = number % tiles;
-  let line = number / tiles;
-  let head = line % shape.heads;
-  let batch = line / shape.heads;
+  let by_tile = divide(number, tiles);
+  at.tile = by_tile.y;
+  let line = by_tile.x;
+  var block = vec2<u32>(0u, line);
+  if (shape.batch > 1u) {
+    block = divide(line, shape.heads);
+  }
+  let head = block.y;
+  let batch = block.x;
   at.split = 0u;
   at.splits = 1u;
   at.head = i32(shape.first_head + head);
@@ -3520,7 +3653,10 @@ fn find_place(number: u32) -> Place {
   at.rows = i32(plan[shape.lengths + 4u * batch + 2u]);
   at.first = i32(plan[shape.lengths + 4u * batch + 3u]);
   at.base = at.keys - at.queries;
-  let key_head = head / (shape.heads / shape.key_heads);
+  var key_head = head;
+  if (shape.heads != shape.key_heads) {
+    key_head = head / (shape.heads / shape.key_heads);
+  }
   at.q_start = shape.q_offset + batch * shape.q_batch + head * shape.q_head;
   at.k_start = shape.k_offset + batch * shape.k_batch + key_head * shape.k_head;
   at.v_start = shape.v_offset + batch * shape.v_batch + key_head * shape.v_head;
@@ -3959,4 +4095,13 @@ fn mix_row(at: Place, i: i32, highest: f32, total: f32, poisoned: bool, before: 
 fn lse_bits(mix: Mix) -> u32 {
   let bits = select(NEGATIVE_INFINITY_BITS, bitcast<u32>(mix.lse), mix.found);
   return select(bits, NAN_BITS, mix.is_nan);
+}
+
+// Quotient and rest, without a division where there is nothing to divide.
+fn divide(x: u32, by: u32) -> vec2<u32> {
+  if (by == 1u) {
+    return vec2<u32>(x, 0u);
+  }
+  let quotient = x / by;
+  return vec2<u32>(quotient, x - quotient * by);
 }

@@ -22,6 +22,7 @@ struct Shape {
   rows: u32,
   heads: u32,
   lengths: u32,
+  batch: u32,
   first_head: u32,
   first_batch: u32,
   key_heads: u32,
@@ -40,7 +41,6 @@ struct Shape {
   lse_offset: u32,
   lse_batch: u32,
   lse_head: u32,
-  batch: u32,
   repeats: u32,
   part_count: u32,
   row_count: u32,
@@ -122,10 +122,15 @@ fn place_count() -> u32 {
 fn find_place(number: u32) -> Place {
   var at: Place;
   let tiles = ((shape.rows + 0u) / 1u);
-  at.tile = number % tiles;
-  let line = number / tiles;
-  let head = line % shape.heads;
-  let batch = line / shape.heads;
+  let by_tile = divide(number, tiles);
+  at.tile = by_tile.y;
+  let line = by_tile.x;
+  var block = vec2<u32>(0u, line);
+  if (shape.batch > 1u) {
+    block = divide(line, shape.heads);
+  }
+  let head = block.y;
+  let batch = block.x;
   at.split = 0u;
   at.splits = 1u;
   at.head = i32(shape.first_head + head);
@@ -135,7 +140,10 @@ fn find_place(number: u32) -> Place {
   at.rows = i32(plan[shape.lengths + 4u * batch + 2u]);
   at.first = i32(plan[shape.lengths + 4u * batch + 3u]);
   at.base = at.keys - at.queries;
-  let key_head = head / (shape.heads / shape.key_heads);
+  var key_head = head;
+  if (shape.heads != shape.key_heads) {
+    key_head = head / (shape.heads / shape.key_heads);
+  }
   at.q_start = shape.q_offset + batch * shape.q_batch + head * shape.q_head;
   at.k_start = shape.k_offset + batch * shape.k_batch + key_head * shape.k_head;
   at.v_start = shape.v_offset + batch * shape.v_batch + key_head * shape.v_head;
@@ -440,6 +448,15 @@ fn lse_bits(mix: Mix) -> u32 {
   return select(bits, NAN_BITS, mix.is_nan);
 }
 
+// Quotient and rest, without a division where there is nothing to divide.
+fn divide(x: u32, by: u32) -> vec2<u32> {
+  if (by == 1u) {
+    return vec2<u32>(x, 0u);
+  }
+  let quotient = x / by;
+  return vec2<u32>(quotient, x - quotient * by);
+}
+
 const NO_EDGE_bonds = 0xffffffffu;
 // Number of the edge from a to b in the graph bonds, by binary search in a's sorted row.
 fn find_bonds(batch: i32, head: i32, a: i32, b: i32) -> u32 {
@@ -490,6 +507,7 @@ struct Shape {
   rows: u32,
   heads: u32,
   lengths: u32,
+  batch: u32,
   first_head: u32,
   first_batch: u32,
   out_offset: u32,
@@ -498,7 +516,6 @@ struct Shape {
   lse_offset: u32,
   lse_batch: u32,
   lse_head: u32,
-  batch: u32,
   repeats: u32,
   long_count: u32,
   long_rows: u32,
@@ -557,10 +574,15 @@ fn place_count() -> u32 {
 fn find_place(number: u32) -> Place {
   var at: Place;
   let tiles = ((shape.rows + 0u) / 1u);
-  at.tile = number % tiles;
-  let line = number / tiles;
-  let head = line % shape.heads;
-  let batch = line / shape.heads;
+  let by_tile = divide(number, tiles);
+  at.tile = by_tile.y;
+  let line = by_tile.x;
+  var block = vec2<u32>(0u, line);
+  if (shape.batch > 1u) {
+    block = divide(line, shape.heads);
+  }
+  let head = block.y;
+  let batch = block.x;
   at.split = 0u;
   at.splits = 1u;
   at.head = i32(shape.first_head + head);
@@ -674,6 +696,15 @@ fn lse_bits(mix: Mix) -> u32 {
   return select(bits, NAN_BITS, mix.is_nan);
 }
 
+// Quotient and rest, without a division where there is nothing to divide.
+fn divide(x: u32, by: u32) -> vec2<u32> {
+  if (by == 1u) {
+    return vec2<u32>(x, 0u);
+  }
+  let quotient = x / by;
+  return vec2<u32>(quotient, x - quotient * by);
+}
+
 // ==== divided_tiles_0: tiles, portable, schedule divided, pass 1 ====
 
 // Four numbers of q, k or v: f32.
@@ -700,6 +731,7 @@ struct Shape {
   classes: u32,
   heads: u32,
   lengths: u32,
+  batch: u32,
   first_head: u32,
   first_batch: u32,
   key_heads: u32,
@@ -718,7 +750,6 @@ struct Shape {
   lse_offset: u32,
   lse_batch: u32,
   lse_head: u32,
-  batch: u32,
   by_batch: u32,
   by_head: u32,
   offsets: u32,
@@ -828,12 +859,18 @@ fn place_count() -> u32 {
 fn find_place(number: u32) -> Place {
   var at: Place;
   let tiles = shape.tiles;
+  let by_tile = divide(number, tiles);
   // The last tiles first: under a causal rule they have most to do.
-  at.tile = tiles - 1u - number % tiles;
-  at.residue = i32(number / tiles % shape.classes);
-  let line = number / (tiles * shape.classes);
-  let head = line % shape.heads;
-  let batch = line / shape.heads;
+  at.tile = tiles - 1u - by_tile.y;
+  let by_class = divide(by_tile.x, shape.classes);
+  at.residue = i32(by_class.y);
+  let line = by_class.x;
+  var block = vec2<u32>(0u, line);
+  if (shape.batch > 1u) {
+    block = divide(line, shape.heads);
+  }
+  let head = block.y;
+  let batch = block.x;
   at.split = 0u;
   at.splits = 1u;
   at.head = i32(shape.first_head + head);
@@ -843,7 +880,10 @@ fn find_place(number: u32) -> Place {
   at.rows = i32(plan[shape.lengths + 4u * batch + 2u]);
   at.first = i32(plan[shape.lengths + 4u * batch + 3u]);
   at.base = at.keys - at.queries;
-  let key_head = head / (shape.heads / shape.key_heads);
+  var key_head = head;
+  if (shape.heads != shape.key_heads) {
+    key_head = head / (shape.heads / shape.key_heads);
+  }
   at.q_start = shape.q_offset + batch * shape.q_batch + head * shape.q_head;
   at.k_start = shape.k_offset + batch * shape.k_batch + key_head * shape.k_head;
   at.v_start = shape.v_offset + batch * shape.v_batch + key_head * shape.v_head;
@@ -1324,6 +1364,15 @@ fn lse_bits(mix: Mix) -> u32 {
   return select(bits, NAN_BITS, mix.is_nan);
 }
 
+// Quotient and rest, without a division where there is nothing to divide.
+fn divide(x: u32, by: u32) -> vec2<u32> {
+  if (by == 1u) {
+    return vec2<u32>(x, 0u);
+  }
+  let quotient = x / by;
+  return vec2<u32>(quotient, x - quotient * by);
+}
+
 // Number of the batch and head among those for which the plan differs.
 fn plan_entry(at: Place) -> u32 {
   let batch = (u32(at.batch) - shape.first_batch) * shape.by_batch;
@@ -1533,13 +1582,17 @@ fn place_count() -> u32 {
 fn find_place(number: u32) -> Place {
   var at: Place;
   let tiles = shape.tiles;
+  let by_tile = divide(number, tiles);
   // The last tiles first: under a causal rule they have most to do.
-  at.tile = tiles - 1u - number % tiles;
-  at.residue = i32(number / tiles % shape.classes);
-  let line = number / (tiles * shape.classes);
-  let head = line % shape.heads;
-  let batch = line / shape.heads % shape.batch;
-  at.split = line / (shape.heads * shape.batch);
+  at.tile = tiles - 1u - by_tile.y;
+  let by_class = divide(by_tile.x, shape.classes);
+  at.residue = i32(by_class.y);
+  let line = by_class.x;
+  let block = divide(line, shape.heads);
+  let head = block.y;
+  let by_split = divide(block.x, shape.batch);
+  let batch = by_split.y;
+  at.split = by_split.x;
   at.splits = shape.splits;
   at.head = i32(shape.first_head + head);
   at.batch = i32(shape.first_batch + batch);
@@ -1548,7 +1601,10 @@ fn find_place(number: u32) -> Place {
   at.rows = i32(plan[shape.lengths + 4u * batch + 2u]);
   at.first = i32(plan[shape.lengths + 4u * batch + 3u]);
   at.base = at.keys - at.queries;
-  let key_head = head / (shape.heads / shape.key_heads);
+  var key_head = head;
+  if (shape.heads != shape.key_heads) {
+    key_head = head / (shape.heads / shape.key_heads);
+  }
   at.q_start = shape.q_offset + batch * shape.q_batch + head * shape.q_head;
   at.k_start = shape.k_offset + batch * shape.k_batch + key_head * shape.k_head;
   at.v_start = shape.v_offset + batch * shape.v_batch + key_head * shape.v_head;
@@ -1950,6 +2006,15 @@ fn store_parts(at: Place, number: u32) {
   }
 }
 
+// Quotient and rest, without a division where there is nothing to divide.
+fn divide(x: u32, by: u32) -> vec2<u32> {
+  if (by == 1u) {
+    return vec2<u32>(x, 0u);
+  }
+  let quotient = x / by;
+  return vec2<u32>(quotient, x - quotient * by);
+}
+
 // Number of the batch and head among those for which the plan differs.
 fn plan_entry(at: Place) -> u32 {
   let batch = (u32(at.batch) - shape.first_batch) * shape.by_batch;
@@ -2043,6 +2108,7 @@ struct Shape {
   classes: u32,
   heads: u32,
   lengths: u32,
+  batch: u32,
   first_head: u32,
   first_batch: u32,
   out_offset: u32,
@@ -2051,7 +2117,6 @@ struct Shape {
   lse_offset: u32,
   lse_batch: u32,
   lse_head: u32,
-  batch: u32,
   splits: u32,
   out_row: u32,
   nan: u32,
@@ -2105,12 +2170,18 @@ fn place_count() -> u32 {
 fn find_place(number: u32) -> Place {
   var at: Place;
   let tiles = shape.tiles;
+  let by_tile = divide(number, tiles);
   // The last tiles first: under a causal rule they have most to do.
-  at.tile = tiles - 1u - number % tiles;
-  at.residue = i32(number / tiles % shape.classes);
-  let line = number / (tiles * shape.classes);
-  let head = line % shape.heads;
-  let batch = line / shape.heads;
+  at.tile = tiles - 1u - by_tile.y;
+  let by_class = divide(by_tile.x, shape.classes);
+  at.residue = i32(by_class.y);
+  let line = by_class.x;
+  var block = vec2<u32>(0u, line);
+  if (shape.batch > 1u) {
+    block = divide(line, shape.heads);
+  }
+  let head = block.y;
+  let batch = block.x;
   at.split = 0u;
   at.splits = 1u;
   at.head = i32(shape.first_head + head);
@@ -2308,6 +2379,15 @@ fn lse_bits(mix: Mix) -> u32 {
   return select(bits, NAN_BITS, mix.is_nan);
 }
 
+// Quotient and rest, without a division where there is nothing to divide.
+fn divide(x: u32, by: u32) -> vec2<u32> {
+  if (by == 1u) {
+    return vec2<u32>(x, 0u);
+  }
+  let quotient = x / by;
+  return vec2<u32>(quotient, x - quotient * by);
+}
+
 // ==== divided_gather_1: gather, portable, schedule divided, pass 2 ====
 
 // Four numbers of q, k or v: f32.
@@ -2332,6 +2412,7 @@ struct Shape {
   rows: u32,
   heads: u32,
   lengths: u32,
+  batch: u32,
   first_head: u32,
   first_batch: u32,
   key_heads: u32,
@@ -2350,7 +2431,6 @@ struct Shape {
   lse_offset: u32,
   lse_batch: u32,
   lse_head: u32,
-  batch: u32,
   repeats: u32,
   part_count: u32,
   row_count: u32,
@@ -2436,10 +2516,15 @@ fn place_count() -> u32 {
 fn find_place(number: u32) -> Place {
   var at: Place;
   let tiles = ((shape.rows + 0u) / 1u);
-  at.tile = number % tiles;
-  let line = number / tiles;
-  let head = line % shape.heads;
-  let batch = line / shape.heads;
+  let by_tile = divide(number, tiles);
+  at.tile = by_tile.y;
+  let line = by_tile.x;
+  var block = vec2<u32>(0u, line);
+  if (shape.batch > 1u) {
+    block = divide(line, shape.heads);
+  }
+  let head = block.y;
+  let batch = block.x;
   at.split = 0u;
   at.splits = 1u;
   at.head = i32(shape.first_head + head);
@@ -2449,7 +2534,10 @@ fn find_place(number: u32) -> Place {
   at.rows = i32(plan[shape.lengths + 4u * batch + 2u]);
   at.first = i32(plan[shape.lengths + 4u * batch + 3u]);
   at.base = at.keys - at.queries;
-  let key_head = head / (shape.heads / shape.key_heads);
+  var key_head = head;
+  if (shape.heads != shape.key_heads) {
+    key_head = head / (shape.heads / shape.key_heads);
+  }
   at.q_start = shape.q_offset + batch * shape.q_batch + head * shape.q_head;
   at.k_start = shape.k_offset + batch * shape.k_batch + key_head * shape.k_head;
   at.v_start = shape.v_offset + batch * shape.v_batch + key_head * shape.v_head;
@@ -2779,6 +2867,15 @@ fn lse_bits(mix: Mix) -> u32 {
   return select(bits, NAN_BITS, mix.is_nan);
 }
 
+// Quotient and rest, without a division where there is nothing to divide.
+fn divide(x: u32, by: u32) -> vec2<u32> {
+  if (by == 1u) {
+    return vec2<u32>(x, 0u);
+  }
+  let quotient = x / by;
+  return vec2<u32>(quotient, x - quotient * by);
+}
+
 const NO_EDGE_bonds = 0xffffffffu;
 // Number of the edge from a to b in the graph bonds, by binary search in a's sorted row.
 fn find_bonds(batch: i32, head: i32, a: i32, b: i32) -> u32 {
@@ -2829,6 +2926,7 @@ struct Shape {
   rows: u32,
   heads: u32,
   lengths: u32,
+  batch: u32,
   first_head: u32,
   first_batch: u32,
   out_offset: u32,
@@ -2837,7 +2935,6 @@ struct Shape {
   lse_offset: u32,
   lse_batch: u32,
   lse_head: u32,
-  batch: u32,
   repeats: u32,
   long_count: u32,
   long_rows: u32,
@@ -2896,10 +2993,15 @@ fn place_count() -> u32 {
 fn find_place(number: u32) -> Place {
   var at: Place;
   let tiles = ((shape.rows + 0u) / 1u);
-  at.tile = number % tiles;
-  let line = number / tiles;
-  let head = line % shape.heads;
-  let batch = line / shape.heads;
+  let by_tile = divide(number, tiles);
+  at.tile = by_tile.y;
+  let line = by_tile.x;
+  var block = vec2<u32>(0u, line);
+  if (shape.batch > 1u) {
+    block = divide(line, shape.heads);
+  }
+  let head = block.y;
+  let batch = block.x;
   at.split = 0u;
   at.splits = 1u;
   at.head = i32(shape.first_head + head);
@@ -3037,6 +3139,15 @@ fn lse_bits(mix: Mix) -> u32 {
   return select(bits, NAN_BITS, mix.is_nan);
 }
 
+// Quotient and rest, without a division where there is nothing to divide.
+fn divide(x: u32, by: u32) -> vec2<u32> {
+  if (by == 1u) {
+    return vec2<u32>(x, 0u);
+  }
+  let quotient = x / by;
+  return vec2<u32>(quotient, x - quotient * by);
+}
+
 // ==== own_gather_0: gather, subgroup, schedule own, pass 1 ====
 
 enable subgroups;
@@ -3070,6 +3181,7 @@ struct Shape {
   rows: u32,
   heads: u32,
   lengths: u32,
+  batch: u32,
   first_head: u32,
   first_batch: u32,
   key_heads: u32,
@@ -3088,7 +3200,6 @@ struct Shape {
   lse_offset: u32,
   lse_batch: u32,
   lse_head: u32,
-  batch: u32,
   repeats: u32,
   part_count: u32,
   row_count: u32,
@@ -3159,10 +3270,15 @@ fn place_count() -> u32 {
 fn find_place(number: u32) -> Place {
   var at: Place;
   let tiles = ((shape.rows + 0u) / 1u);
-  at.tile = number % tiles;
-  let line = number / tiles;
-  let head = line % shape.heads;
-  let batch = line / shape.heads;
+  let by_tile = divide(number, tiles);
+  at.tile = by_tile.y;
+  let line = by_tile.x;
+  var block = vec2<u32>(0u, line);
+  if (shape.batch > 1u) {
+    block = divide(line, shape.heads);
+  }
+  let head = block.y;
+  let batch = block.x;
   at.split = 0u;
   at.splits = 1u;
   at.head = i32(shape.first_head + head);
@@ -3172,7 +3288,10 @@ fn find_place(number: u32) -> Place {
   at.rows = i32(plan[shape.lengths + 4u * batch + 2u]);
   at.first = i32(plan[shape.lengths + 4u * batch + 3u]);
   at.base = at.keys - at.queries;
-  let key_head = head / (shape.heads / shape.key_heads);
+  var key_head = head;
+  if (shape.heads != shape.key_heads) {
+    key_head = head / (shape.heads / shape.key_heads);
+  }
   at.q_start = shape.q_offset + batch * shape.q_batch + head * shape.q_head;
   at.k_start = shape.k_offset + batch * shape.k_batch + key_head * shape.k_head;
   at.v_start = shape.v_offset + batch * shape.v_batch + key_head * shape.v_head;
@@ -3564,6 +3683,15 @@ fn lse_bits(mix: Mix) -> u32 {
   return select(bits, NAN_BITS, mix.is_nan);
 }
 
+// Quotient and rest, without a division where there is nothing to divide.
+fn divide(x: u32, by: u32) -> vec2<u32> {
+  if (by == 1u) {
+    return vec2<u32>(x, 0u);
+  }
+  let quotient = x / by;
+  return vec2<u32>(quotient, x - quotient * by);
+}
+
 const NO_EDGE_bonds = 0xffffffffu;
 // Number of the edge from a to b in the graph bonds, by binary search in a's sorted row.
 fn find_bonds(batch: i32, head: i32, a: i32, b: i32) -> u32 {
@@ -3630,6 +3758,7 @@ struct Shape {
   rows: u32,
   heads: u32,
   lengths: u32,
+  batch: u32,
   first_head: u32,
   first_batch: u32,
   key_heads: u32,
@@ -3648,7 +3777,6 @@ struct Shape {
   lse_offset: u32,
   lse_batch: u32,
   lse_head: u32,
-  batch: u32,
   repeats: u32,
   part_count: u32,
   row_count: u32,
@@ -3723,10 +3851,15 @@ fn place_count() -> u32 {
 fn find_place(number: u32) -> Place {
   var at: Place;
   let tiles = ((shape.rows + 0u) / 1u);
-  at.tile = number % tiles;
-  let line = number / tiles;
-  let head = line % shape.heads;
-  let batch = line / shape.heads;
+  let by_tile = divide(number, tiles);
+  at.tile = by_tile.y;
+  let line = by_tile.x;
+  var block = vec2<u32>(0u, line);
+  if (shape.batch > 1u) {
+    block = divide(line, shape.heads);
+  }
+  let head = block.y;
+  let batch = block.x;
   at.split = 0u;
   at.splits = 1u;
   at.head = i32(shape.first_head + head);
@@ -3736,7 +3869,10 @@ fn find_place(number: u32) -> Place {
   at.rows = i32(plan[shape.lengths + 4u * batch + 2u]);
   at.first = i32(plan[shape.lengths + 4u * batch + 3u]);
   at.base = at.keys - at.queries;
-  let key_head = head / (shape.heads / shape.key_heads);
+  var key_head = head;
+  if (shape.heads != shape.key_heads) {
+    key_head = head / (shape.heads / shape.key_heads);
+  }
   at.q_start = shape.q_offset + batch * shape.q_batch + head * shape.q_head;
   at.k_start = shape.k_offset + batch * shape.k_batch + key_head * shape.k_head;
   at.v_start = shape.v_offset + batch * shape.v_batch + key_head * shape.v_head;
@@ -4176,6 +4312,15 @@ fn mix_row(at: Place, i: i32, highest: f32, total: f32, poisoned: bool, before: 
 fn lse_bits(mix: Mix) -> u32 {
   let bits = select(NEGATIVE_INFINITY_BITS, bitcast<u32>(mix.lse), mix.found);
   return select(bits, NAN_BITS, mix.is_nan);
+}
+
+// Quotient and rest, without a division where there is nothing to divide.
+fn divide(x: u32, by: u32) -> vec2<u32> {
+  if (by == 1u) {
+    return vec2<u32>(x, 0u);
+  }
+  let quotient = x / by;
+  return vec2<u32>(quotient, x - quotient * by);
 }
 
 const NO_EDGE_bonds = 0xffffffffu;

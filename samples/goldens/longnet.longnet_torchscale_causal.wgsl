@@ -24,6 +24,7 @@ struct Shape {
   classes: u32,
   heads: u32,
   lengths: u32,
+  batch: u32,
   first_head: u32,
   first_batch: u32,
   key_heads: u32,
@@ -42,7 +43,6 @@ struct Shape {
   lse_offset: u32,
   lse_batch: u32,
   lse_head: u32,
-  batch: u32,
   all_heads: u32,
   out_row: u32,
   nan: u32,
@@ -137,12 +137,18 @@ fn place_count() -> u32 {
 fn find_place(number: u32) -> Place {
   var at: Place;
   let tiles = shape.tiles;
+  let by_tile = divide(number, tiles);
   // The last tiles first: under a causal rule they have most to do.
-  at.tile = tiles - 1u - number % tiles;
-  at.residue = i32(number / tiles % shape.classes);
-  let line = number / (tiles * shape.classes);
-  let head = line % shape.heads;
-  let batch = line / shape.heads;
+  at.tile = tiles - 1u - by_tile.y;
+  let by_class = divide(by_tile.x, shape.classes);
+  at.residue = i32(by_class.y);
+  let line = by_class.x;
+  var block = vec2<u32>(0u, line);
+  if (shape.batch > 1u) {
+    block = divide(line, shape.heads);
+  }
+  let head = block.y;
+  let batch = block.x;
   at.split = 0u;
   at.splits = 1u;
   at.head = i32(shape.first_head + head);
@@ -152,7 +158,10 @@ fn find_place(number: u32) -> Place {
   at.rows = i32(plan[shape.lengths + 4u * batch + 2u]);
   at.first = i32(plan[shape.lengths + 4u * batch + 3u]);
   at.base = at.keys - at.queries;
-  let key_head = head / (shape.heads / shape.key_heads);
+  var key_head = head;
+  if (shape.heads != shape.key_heads) {
+    key_head = head / (shape.heads / shape.key_heads);
+  }
   at.q_start = shape.q_offset + batch * shape.q_batch + head * shape.q_head;
   at.k_start = shape.k_offset + batch * shape.k_batch + key_head * shape.k_head;
   at.v_start = shape.v_offset + batch * shape.v_batch + key_head * shape.v_head;
@@ -659,6 +668,15 @@ fn lse_bits(mix: Mix) -> u32 {
   return select(bits, NAN_BITS, mix.is_nan);
 }
 
+// Quotient and rest, without a division where there is nothing to divide.
+fn divide(x: u32, by: u32) -> vec2<u32> {
+  if (by == 1u) {
+    return vec2<u32>(x, 0u);
+  }
+  let quotient = x / by;
+  return vec2<u32>(quotient, x - quotient * by);
+}
+
 // a / b rounded down, for b of at least 1.
 fn floor_div(a: i32, b: i32) -> i32 {
   return a / b - select(0, 1, a % b < 0);
@@ -788,13 +806,17 @@ fn place_count() -> u32 {
 fn find_place(number: u32) -> Place {
   var at: Place;
   let tiles = shape.tiles;
+  let by_tile = divide(number, tiles);
   // The last tiles first: under a causal rule they have most to do.
-  at.tile = tiles - 1u - number % tiles;
-  at.residue = i32(number / tiles % shape.classes);
-  let line = number / (tiles * shape.classes);
-  let head = line % shape.heads;
-  let batch = line / shape.heads % shape.batch;
-  at.split = line / (shape.heads * shape.batch);
+  at.tile = tiles - 1u - by_tile.y;
+  let by_class = divide(by_tile.x, shape.classes);
+  at.residue = i32(by_class.y);
+  let line = by_class.x;
+  let block = divide(line, shape.heads);
+  let head = block.y;
+  let by_split = divide(block.x, shape.batch);
+  let batch = by_split.y;
+  at.split = by_split.x;
   at.splits = shape.splits;
   at.head = i32(shape.first_head + head);
   at.batch = i32(shape.first_batch + batch);
@@ -803,7 +825,10 @@ fn find_place(number: u32) -> Place {
   at.rows = i32(plan[shape.lengths + 4u * batch + 2u]);
   at.first = i32(plan[shape.lengths + 4u * batch + 3u]);
   at.base = at.keys - at.queries;
-  let key_head = head / (shape.heads / shape.key_heads);
+  var key_head = head;
+  if (shape.heads != shape.key_heads) {
+    key_head = head / (shape.heads / shape.key_heads);
+  }
   at.q_start = shape.q_offset + batch * shape.q_batch + head * shape.q_head;
   at.k_start = shape.k_offset + batch * shape.k_batch + key_head * shape.k_head;
   at.v_start = shape.v_offset + batch * shape.v_batch + key_head * shape.v_head;
@@ -1228,6 +1253,15 @@ fn store_parts(at: Place, number: u32) {
   }
 }
 
+// Quotient and rest, without a division where there is nothing to divide.
+fn divide(x: u32, by: u32) -> vec2<u32> {
+  if (by == 1u) {
+    return vec2<u32>(x, 0u);
+  }
+  let quotient = x / by;
+  return vec2<u32>(quotient, x - quotient * by);
+}
+
 // a / b rounded down, for b of at least 1.
 fn floor_div(a: i32, b: i32) -> i32 {
   return a / b - select(0, 1, a % b < 0);
@@ -1256,6 +1290,7 @@ struct Shape {
   classes: u32,
   heads: u32,
   lengths: u32,
+  batch: u32,
   first_head: u32,
   first_batch: u32,
   out_offset: u32,
@@ -1264,7 +1299,6 @@ struct Shape {
   lse_offset: u32,
   lse_batch: u32,
   lse_head: u32,
-  batch: u32,
   splits: u32,
   out_row: u32,
   nan: u32,
@@ -1318,12 +1352,18 @@ fn place_count() -> u32 {
 fn find_place(number: u32) -> Place {
   var at: Place;
   let tiles = shape.tiles;
+  let by_tile = divide(number, tiles);
   // The last tiles first: under a causal rule they have most to do.
-  at.tile = tiles - 1u - number % tiles;
-  at.residue = i32(number / tiles % shape.classes);
-  let line = number / (tiles * shape.classes);
-  let head = line % shape.heads;
-  let batch = line / shape.heads;
+  at.tile = tiles - 1u - by_tile.y;
+  let by_class = divide(by_tile.x, shape.classes);
+  at.residue = i32(by_class.y);
+  let line = by_class.x;
+  var block = vec2<u32>(0u, line);
+  if (shape.batch > 1u) {
+    block = divide(line, shape.heads);
+  }
+  let head = block.y;
+  let batch = block.x;
   at.split = 0u;
   at.splits = 1u;
   at.head = i32(shape.first_head + head);
@@ -1521,6 +1561,15 @@ fn lse_bits(mix: Mix) -> u32 {
   return select(bits, NAN_BITS, mix.is_nan);
 }
 
+// Quotient and rest, without a division where there is nothing to divide.
+fn divide(x: u32, by: u32) -> vec2<u32> {
+  if (by == 1u) {
+    return vec2<u32>(x, 0u);
+  }
+  let quotient = x / by;
+  return vec2<u32>(quotient, x - quotient * by);
+}
+
 // ==== own_tiles_1: tiles, portable, schedule own, pass 2 ====
 
 // Four numbers of q, k or v: f32.
@@ -1550,6 +1599,7 @@ struct Shape {
   classes: u32,
   heads: u32,
   lengths: u32,
+  batch: u32,
   first_head: u32,
   first_batch: u32,
   key_heads: u32,
@@ -1568,7 +1618,6 @@ struct Shape {
   lse_offset: u32,
   lse_batch: u32,
   lse_head: u32,
-  batch: u32,
   all_heads: u32,
   lse_row: u32,
   out_row: u32,
@@ -1663,12 +1712,18 @@ fn place_count() -> u32 {
 fn find_place(number: u32) -> Place {
   var at: Place;
   let tiles = shape.tiles;
+  let by_tile = divide(number, tiles);
   // The last tiles first: under a causal rule they have most to do.
-  at.tile = tiles - 1u - number % tiles;
-  at.residue = i32(number / tiles % shape.classes);
-  let line = number / (tiles * shape.classes);
-  let head = line % shape.heads;
-  let batch = line / shape.heads;
+  at.tile = tiles - 1u - by_tile.y;
+  let by_class = divide(by_tile.x, shape.classes);
+  at.residue = i32(by_class.y);
+  let line = by_class.x;
+  var block = vec2<u32>(0u, line);
+  if (shape.batch > 1u) {
+    block = divide(line, shape.heads);
+  }
+  let head = block.y;
+  let batch = block.x;
   at.split = 0u;
   at.splits = 1u;
   at.head = i32(shape.first_head + head);
@@ -1678,7 +1733,10 @@ fn find_place(number: u32) -> Place {
   at.rows = i32(plan[shape.lengths + 4u * batch + 2u]);
   at.first = i32(plan[shape.lengths + 4u * batch + 3u]);
   at.base = at.keys - at.queries;
-  let key_head = head / (shape.heads / shape.key_heads);
+  var key_head = head;
+  if (shape.heads != shape.key_heads) {
+    key_head = head / (shape.heads / shape.key_heads);
+  }
   at.q_start = shape.q_offset + batch * shape.q_batch + head * shape.q_head;
   at.k_start = shape.k_offset + batch * shape.k_batch + key_head * shape.k_head;
   at.v_start = shape.v_offset + batch * shape.v_batch + key_head * shape.v_head;
@@ -2471,6 +2529,15 @@ fn lse_bits(mix: Mix) -> u32 {
   return select(bits, NAN_BITS, mix.is_nan);
 }
 
+// Quotient and rest, without a division where there is nothing to divide.
+fn divide(x: u32, by: u32) -> vec2<u32> {
+  if (by == 1u) {
+    return vec2<u32>(x, 0u);
+  }
+  let quotient = x / by;
+  return vec2<u32>(quotient, x - quotient * by);
+}
+
 // a / b rounded down, for b of at least 1.
 fn floor_div(a: i32, b: i32) -> i32 {
   return a / b - select(0, 1, a % b < 0);
@@ -2603,13 +2670,17 @@ fn place_count() -> u32 {
 fn find_place(number: u32) -> Place {
   var at: Place;
   let tiles = shape.tiles;
+  let by_tile = divide(number, tiles);
   // The last tiles first: under a causal rule they have most to do.
-  at.tile = tiles - 1u - number % tiles;
-  at.residue = i32(number / tiles % shape.classes);
-  let line = number / (tiles * shape.classes);
-  let head = line % shape.heads;
-  let batch = line / shape.heads % shape.batch;
-  at.split = line / (shape.heads * shape.batch);
+  at.tile = tiles - 1u - by_tile.y;
+  let by_class = divide(by_tile.x, shape.classes);
+  at.residue = i32(by_class.y);
+  let line = by_class.x;
+  let block = divide(line, shape.heads);
+  let head = block.y;
+  let by_split = divide(block.x, shape.batch);
+  let batch = by_split.y;
+  at.split = by_split.x;
   at.splits = shape.splits;
   at.head = i32(shape.first_head + head);
   at.batch = i32(shape.first_batch + batch);
@@ -2618,7 +2689,10 @@ fn find_place(number: u32) -> Place {
   at.rows = i32(plan[shape.lengths + 4u * batch + 2u]);
   at.first = i32(plan[shape.lengths + 4u * batch + 3u]);
   at.base = at.keys - at.queries;
-  let key_head = head / (shape.heads / shape.key_heads);
+  var key_head = head;
+  if (shape.heads != shape.key_heads) {
+    key_head = head / (shape.heads / shape.key_heads);
+  }
   at.q_start = shape.q_offset + batch * shape.q_batch + head * shape.q_head;
   at.k_start = shape.k_offset + batch * shape.k_batch + key_head * shape.k_head;
   at.v_start = shape.v_offset + batch * shape.v_batch + key_head * shape.v_head;
@@ -3287,6 +3361,15 @@ fn store_parts(at: Place, number: u32) {
   }
 }
 
+// Quotient and rest, without a division where there is nothing to divide.
+fn divide(x: u32, by: u32) -> vec2<u32> {
+  if (by == 1u) {
+    return vec2<u32>(x, 0u);
+  }
+  let quotient = x / by;
+  return vec2<u32>(quotient, x - quotient * by);
+}
+
 // a / b rounded down, for b of at least 1.
 fn floor_div(a: i32, b: i32) -> i32 {
   return a / b - select(0, 1, a % b < 0);
@@ -3315,6 +3398,7 @@ struct Shape {
   classes: u32,
   heads: u32,
   lengths: u32,
+  batch: u32,
   first_head: u32,
   first_batch: u32,
   out_offset: u32,
@@ -3323,7 +3407,6 @@ struct Shape {
   lse_offset: u32,
   lse_batch: u32,
   lse_head: u32,
-  batch: u32,
   splits: u32,
   lse_row: u32,
   out_row: u32,
@@ -3377,12 +3460,18 @@ fn place_count() -> u32 {
 fn find_place(number: u32) -> Place {
   var at: Place;
   let tiles = shape.tiles;
+  let by_tile = divide(number, tiles);
   // The last tiles first: under a causal rule they have most to do.
-  at.tile = tiles - 1u - number % tiles;
-  at.residue = i32(number / tiles % shape.classes);
-  let line = number / (tiles * shape.classes);
-  let head = line % shape.heads;
-  let batch = line / shape.heads;
+  at.tile = tiles - 1u - by_tile.y;
+  let by_class = divide(by_tile.x, shape.classes);
+  at.residue = i32(by_class.y);
+  let line = by_class.x;
+  var block = vec2<u32>(0u, line);
+  if (shape.batch > 1u) {
+    block = divide(line, shape.heads);
+  }
+  let head = block.y;
+  let batch = block.x;
   at.split = 0u;
   at.splits = 1u;
   at.head = i32(shape.first_head + head);
@@ -3603,4 +3692,13 @@ fn mix_row(at: Place, i: i32, highest: f32, total: f32, poisoned: bool, before: 
 fn lse_bits(mix: Mix) -> u32 {
   let bits = select(NEGATIVE_INFINITY_BITS, bitcast<u32>(mix.lse), mix.found);
   return select(bits, NAN_BITS, mix.is_nan);
+}
+
+// Quotient and rest, without a division where there is nothing to divide.
+fn divide(x: u32, by: u32) -> vec2<u32> {
+  if (by == 1u) {
+    return vec2<u32>(x, 0u);
+  }
+  let quotient = x / by;
+  return vec2<u32>(quotient, x - quotient * by);
 }

@@ -24,6 +24,7 @@ struct Shape {
   classes: u32,
   heads: u32,
   lengths: u32,
+  batch: u32,
   first_head: u32,
   first_batch: u32,
   key_heads: u32,
@@ -42,7 +43,6 @@ struct Shape {
   lse_offset: u32,
   lse_batch: u32,
   lse_head: u32,
-  batch: u32,
   param_frames: i32,
   param_kernel: i32,
   size_0: i32,
@@ -142,12 +142,18 @@ fn place_count() -> u32 {
 fn find_place(number: u32) -> Place {
   var at: Place;
   let tiles = shape.tiles;
+  let by_tile = divide(number, tiles);
   // The last tiles first: under a causal rule they have most to do.
-  at.tile = tiles - 1u - number % tiles;
-  at.residue = i32(number / tiles % shape.classes);
-  let line = number / (tiles * shape.classes);
-  let head = line % shape.heads;
-  let batch = line / shape.heads;
+  at.tile = tiles - 1u - by_tile.y;
+  let by_class = divide(by_tile.x, shape.classes);
+  at.residue = i32(by_class.y);
+  let line = by_class.x;
+  var block = vec2<u32>(0u, line);
+  if (shape.batch > 1u) {
+    block = divide(line, shape.heads);
+  }
+  let head = block.y;
+  let batch = block.x;
   at.split = 0u;
   at.splits = 1u;
   at.head = i32(shape.first_head + head);
@@ -157,7 +163,10 @@ fn find_place(number: u32) -> Place {
   at.rows = i32(plan[shape.lengths + 4u * batch + 2u]);
   at.first = i32(plan[shape.lengths + 4u * batch + 3u]);
   at.base = at.keys - at.queries;
-  let key_head = head / (shape.heads / shape.key_heads);
+  var key_head = head;
+  if (shape.heads != shape.key_heads) {
+    key_head = head / (shape.heads / shape.key_heads);
+  }
   at.q_start = shape.q_offset + batch * shape.q_batch + head * shape.q_head;
   at.k_start = shape.k_offset + batch * shape.k_batch + key_head * shape.k_head;
   at.v_start = shape.v_offset + batch * shape.v_batch + key_head * shape.v_head;
@@ -698,6 +707,15 @@ fn lse_bits(mix: Mix) -> u32 {
   return select(bits, NAN_BITS, mix.is_nan);
 }
 
+// Quotient and rest, without a division where there is nothing to divide.
+fn divide(x: u32, by: u32) -> vec2<u32> {
+  if (by == 1u) {
+    return vec2<u32>(x, 0u);
+  }
+  let quotient = x / by;
+  return vec2<u32>(quotient, x - quotient * by);
+}
+
 // A little less than 1 / b.
 fn inverse_of(b: i32) -> f32 {
   return 0.99999905 / f32(max(b, 1));
@@ -751,6 +769,7 @@ struct Shape {
   classes: u32,
   heads: u32,
   lengths: u32,
+  batch: u32,
   first_head: u32,
   first_batch: u32,
   key_heads: u32,
@@ -769,7 +788,6 @@ struct Shape {
   lse_offset: u32,
   lse_batch: u32,
   lse_head: u32,
-  batch: u32,
   size_1: i32,
   size_2: i32,
   param_frames: i32,
@@ -867,12 +885,18 @@ fn place_count() -> u32 {
 fn find_place(number: u32) -> Place {
   var at: Place;
   let tiles = shape.tiles;
+  let by_tile = divide(number, tiles);
   // The last tiles first: under a causal rule they have most to do.
-  at.tile = tiles - 1u - number % tiles;
-  at.residue = i32(number / tiles % shape.classes);
-  let line = number / (tiles * shape.classes);
-  let head = line % shape.heads;
-  let batch = line / shape.heads;
+  at.tile = tiles - 1u - by_tile.y;
+  let by_class = divide(by_tile.x, shape.classes);
+  at.residue = i32(by_class.y);
+  let line = by_class.x;
+  var block = vec2<u32>(0u, line);
+  if (shape.batch > 1u) {
+    block = divide(line, shape.heads);
+  }
+  let head = block.y;
+  let batch = block.x;
   at.split = 0u;
   at.splits = 1u;
   at.head = i32(shape.first_head + head);
@@ -882,7 +906,10 @@ fn find_place(number: u32) -> Place {
   at.rows = i32(plan[shape.lengths + 4u * batch + 2u]);
   at.first = i32(plan[shape.lengths + 4u * batch + 3u]);
   at.base = at.keys - at.queries;
-  let key_head = head / (shape.heads / shape.key_heads);
+  var key_head = head;
+  if (shape.heads != shape.key_heads) {
+    key_head = head / (shape.heads / shape.key_heads);
+  }
   at.q_start = shape.q_offset + batch * shape.q_batch + head * shape.q_head;
   at.k_start = shape.k_offset + batch * shape.k_batch + key_head * shape.k_head;
   at.v_start = shape.v_offset + batch * shape.v_batch + key_head * shape.v_head;
@@ -1419,6 +1446,15 @@ fn lse_bits(mix: Mix) -> u32 {
   return select(bits, NAN_BITS, mix.is_nan);
 }
 
+// Quotient and rest, without a division where there is nothing to divide.
+fn divide(x: u32, by: u32) -> vec2<u32> {
+  if (by == 1u) {
+    return vec2<u32>(x, 0u);
+  }
+  let quotient = x / by;
+  return vec2<u32>(quotient, x - quotient * by);
+}
+
 // a / b rounded down, for b of at least 1.
 fn floor_div(a: i32, b: i32) -> i32 {
   return a / b - select(0, 1, a % b < 0);
@@ -1569,13 +1605,17 @@ fn place_count() -> u32 {
 fn find_place(number: u32) -> Place {
   var at: Place;
   let tiles = shape.tiles;
+  let by_tile = divide(number, tiles);
   // The last tiles first: under a causal rule they have most to do.
-  at.tile = tiles - 1u - number % tiles;
-  at.residue = i32(number / tiles % shape.classes);
-  let line = number / (tiles * shape.classes);
-  let head = line % shape.heads;
-  let batch = line / shape.heads % shape.batch;
-  at.split = line / (shape.heads * shape.batch);
+  at.tile = tiles - 1u - by_tile.y;
+  let by_class = divide(by_tile.x, shape.classes);
+  at.residue = i32(by_class.y);
+  let line = by_class.x;
+  let block = divide(line, shape.heads);
+  let head = block.y;
+  let by_split = divide(block.x, shape.batch);
+  let batch = by_split.y;
+  at.split = by_split.x;
   at.splits = shape.splits;
   at.head = i32(shape.first_head + head);
   at.batch = i32(shape.first_batch + batch);
@@ -1584,7 +1624,10 @@ fn find_place(number: u32) -> Place {
   at.rows = i32(plan[shape.lengths + 4u * batch + 2u]);
   at.first = i32(plan[shape.lengths + 4u * batch + 3u]);
   at.base = at.keys - at.queries;
-  let key_head = head / (shape.heads / shape.key_heads);
+  var key_head = head;
+  if (shape.heads != shape.key_heads) {
+    key_head = head / (shape.heads / shape.key_heads);
+  }
   at.q_start = shape.q_offset + batch * shape.q_batch + head * shape.q_head;
   at.k_start = shape.k_offset + batch * shape.k_batch + key_head * shape.k_head;
   at.v_start = shape.v_offset + batch * shape.v_batch + key_head * shape.v_head;
@@ -2039,6 +2082,15 @@ fn store_parts(at: Place, number: u32) {
   }
 }
 
+// Quotient and rest, without a division where there is nothing to divide.
+fn divide(x: u32, by: u32) -> vec2<u32> {
+  if (by == 1u) {
+    return vec2<u32>(x, 0u);
+  }
+  let quotient = x / by;
+  return vec2<u32>(quotient, x - quotient * by);
+}
+
 // a / b rounded down, for b of at least 1.
 fn floor_div(a: i32, b: i32) -> i32 {
   return a / b - select(0, 1, a % b < 0);
@@ -2085,6 +2137,7 @@ struct Shape {
   classes: u32,
   heads: u32,
   lengths: u32,
+  batch: u32,
   first_head: u32,
   first_batch: u32,
   out_offset: u32,
@@ -2093,7 +2146,6 @@ struct Shape {
   lse_offset: u32,
   lse_batch: u32,
   lse_head: u32,
-  batch: u32,
   splits: u32,
   out_row: u32,
   nan: u32,
@@ -2147,12 +2199,18 @@ fn place_count() -> u32 {
 fn find_place(number: u32) -> Place {
   var at: Place;
   let tiles = shape.tiles;
+  let by_tile = divide(number, tiles);
   // The last tiles first: under a causal rule they have most to do.
-  at.tile = tiles - 1u - number % tiles;
-  at.residue = i32(number / tiles % shape.classes);
-  let line = number / (tiles * shape.classes);
-  let head = line % shape.heads;
-  let batch = line / shape.heads;
+  at.tile = tiles - 1u - by_tile.y;
+  let by_class = divide(by_tile.x, shape.classes);
+  at.residue = i32(by_class.y);
+  let line = by_class.x;
+  var block = vec2<u32>(0u, line);
+  if (shape.batch > 1u) {
+    block = divide(line, shape.heads);
+  }
+  let head = block.y;
+  let batch = block.x;
   at.split = 0u;
   at.splits = 1u;
   at.head = i32(shape.first_head + head);
@@ -2348,4 +2406,13 @@ fn mix_row(at: Place, i: i32, highest: f32, total: f32, poisoned: bool) -> Mix {
 fn lse_bits(mix: Mix) -> u32 {
   let bits = select(NEGATIVE_INFINITY_BITS, bitcast<u32>(mix.lse), mix.found);
   return select(bits, NAN_BITS, mix.is_nan);
+}
+
+// Quotient and rest, without a division where there is nothing to divide.
+fn divide(x: u32, by: u32) -> vec2<u32> {
+  if (by == 1u) {
+    return vec2<u32>(x, 0u);
+  }
+  let quotient = x / by;
+  return vec2<u32>(quotient, x - quotient * by);
 }

@@ -24,6 +24,7 @@ struct Shape {
   classes: u32,
   heads: u32,
   lengths: u32,
+  batch: u32,
   first_head: u32,
   first_batch: u32,
   key_heads: u32,
@@ -42,7 +43,6 @@ struct Shape {
   lse_offset: u32,
   lse_batch: u32,
   lse_head: u32,
-  batch: u32,
   param_stride: i32,
   out_row: u32,
   nan: u32,
@@ -137,12 +137,18 @@ fn place_count() -> u32 {
 fn find_place(number: u32) -> Place {
   var at: Place;
   let tiles = shape.tiles;
+  let by_tile = divide(number, tiles);
   // The last tiles first: under a causal rule they have most to do.
-  at.tile = tiles - 1u - number % tiles;
-  at.residue = i32(number / tiles % shape.classes);
-  let line = number / (tiles * shape.classes);
-  let head = line % shape.heads;
-  let batch = line / shape.heads;
+  at.tile = tiles - 1u - by_tile.y;
+  let by_class = divide(by_tile.x, shape.classes);
+  at.residue = i32(by_class.y);
+  let line = by_class.x;
+  var block = vec2<u32>(0u, line);
+  if (shape.batch > 1u) {
+    block = divide(line, shape.heads);
+  }
+  let head = block.y;
+  let batch = block.x;
   at.split = 0u;
   at.splits = 1u;
   at.head = i32(shape.first_head + head);
@@ -152,7 +158,10 @@ fn find_place(number: u32) -> Place {
   at.rows = i32(plan[shape.lengths + 4u * batch + 2u]);
   at.first = i32(plan[shape.lengths + 4u * batch + 3u]);
   at.base = at.keys - at.queries;
-  let key_head = head / (shape.heads / shape.key_heads);
+  var key_head = head;
+  if (shape.heads != shape.key_heads) {
+    key_head = head / (shape.heads / shape.key_heads);
+  }
   at.q_start = shape.q_offset + batch * shape.q_batch + head * shape.q_head;
   at.k_start = shape.k_offset + batch * shape.k_batch + key_head * shape.k_head;
   at.v_start = shape.v_offset + batch * shape.v_batch + key_head * shape.v_head;
@@ -655,6 +664,15 @@ fn lse_bits(mix: Mix) -> u32 {
   return select(bits, NAN_BITS, mix.is_nan);
 }
 
+// Quotient and rest, without a division where there is nothing to divide.
+fn divide(x: u32, by: u32) -> vec2<u32> {
+  if (by == 1u) {
+    return vec2<u32>(x, 0u);
+  }
+  let quotient = x / by;
+  return vec2<u32>(quotient, x - quotient * by);
+}
+
 // The tile that a coordinate lies in; those before the first lie in tile -1.
 fn tile_of(coordinate: i32, extent: i32) -> i32 {
   return select(coordinate / extent, -1, coordinate < 0);
@@ -779,13 +797,17 @@ fn place_count() -> u32 {
 fn find_place(number: u32) -> Place {
   var at: Place;
   let tiles = shape.tiles;
+  let by_tile = divide(number, tiles);
   // The last tiles first: under a causal rule they have most to do.
-  at.tile = tiles - 1u - number % tiles;
-  at.residue = i32(number / tiles % shape.classes);
-  let line = number / (tiles * shape.classes);
-  let head = line % shape.heads;
-  let batch = line / shape.heads % shape.batch;
-  at.split = line / (shape.heads * shape.batch);
+  at.tile = tiles - 1u - by_tile.y;
+  let by_class = divide(by_tile.x, shape.classes);
+  at.residue = i32(by_class.y);
+  let line = by_class.x;
+  let block = divide(line, shape.heads);
+  let head = block.y;
+  let by_split = divide(block.x, shape.batch);
+  let batch = by_split.y;
+  at.split = by_split.x;
   at.splits = shape.splits;
   at.head = i32(shape.first_head + head);
   at.batch = i32(shape.first_batch + batch);
@@ -794,7 +816,10 @@ fn find_place(number: u32) -> Place {
   at.rows = i32(plan[shape.lengths + 4u * batch + 2u]);
   at.first = i32(plan[shape.lengths + 4u * batch + 3u]);
   at.base = at.keys - at.queries;
-  let key_head = head / (shape.heads / shape.key_heads);
+  var key_head = head;
+  if (shape.heads != shape.key_heads) {
+    key_head = head / (shape.heads / shape.key_heads);
+  }
   at.q_start = shape.q_offset + batch * shape.q_batch + head * shape.q_head;
   at.k_start = shape.k_offset + batch * shape.k_batch + key_head * shape.k_head;
   at.v_start = shape.v_offset + batch * shape.v_batch + key_head * shape.v_head;
@@ -1215,6 +1240,15 @@ fn store_parts(at: Place, number: u32) {
   }
 }
 
+// Quotient and rest, without a division where there is nothing to divide.
+fn divide(x: u32, by: u32) -> vec2<u32> {
+  if (by == 1u) {
+    return vec2<u32>(x, 0u);
+  }
+  let quotient = x / by;
+  return vec2<u32>(quotient, x - quotient * by);
+}
+
 // The tile that a coordinate lies in; those before the first lie in tile -1.
 fn tile_of(coordinate: i32, extent: i32) -> i32 {
   return select(coordinate / extent, -1, coordinate < 0);
@@ -1238,6 +1272,7 @@ struct Shape {
   classes: u32,
   heads: u32,
   lengths: u32,
+  batch: u32,
   first_head: u32,
   first_batch: u32,
   out_offset: u32,
@@ -1246,7 +1281,6 @@ struct Shape {
   lse_offset: u32,
   lse_batch: u32,
   lse_head: u32,
-  batch: u32,
   splits: u32,
   out_row: u32,
   nan: u32,
@@ -1300,12 +1334,18 @@ fn place_count() -> u32 {
 fn find_place(number: u32) -> Place {
   var at: Place;
   let tiles = shape.tiles;
+  let by_tile = divide(number, tiles);
   // The last tiles first: under a causal rule they have most to do.
-  at.tile = tiles - 1u - number % tiles;
-  at.residue = i32(number / tiles % shape.classes);
-  let line = number / (tiles * shape.classes);
-  let head = line % shape.heads;
-  let batch = line / shape.heads;
+  at.tile = tiles - 1u - by_tile.y;
+  let by_class = divide(by_tile.x, shape.classes);
+  at.residue = i32(by_class.y);
+  let line = by_class.x;
+  var block = vec2<u32>(0u, line);
+  if (shape.batch > 1u) {
+    block = divide(line, shape.heads);
+  }
+  let head = block.y;
+  let batch = block.x;
   at.split = 0u;
   at.splits = 1u;
   at.head = i32(shape.first_head + head);
@@ -1503,6 +1543,15 @@ fn lse_bits(mix: Mix) -> u32 {
   return select(bits, NAN_BITS, mix.is_nan);
 }
 
+// Quotient and rest, without a division where there is nothing to divide.
+fn divide(x: u32, by: u32) -> vec2<u32> {
+  if (by == 1u) {
+    return vec2<u32>(x, 0u);
+  }
+  let quotient = x / by;
+  return vec2<u32>(quotient, x - quotient * by);
+}
+
 // ==== own_tiles_1: tiles, portable, schedule own, pass 2 ====
 
 // Four numbers of q, k or v: f32.
@@ -1529,6 +1578,7 @@ struct Shape {
   classes: u32,
   heads: u32,
   lengths: u32,
+  batch: u32,
   first_head: u32,
   first_batch: u32,
   key_heads: u32,
@@ -1547,7 +1597,6 @@ struct Shape {
   lse_offset: u32,
   lse_batch: u32,
   lse_head: u32,
-  batch: u32,
   param_stride: i32,
   lse_row: u32,
   out_row: u32,
@@ -1642,12 +1691,18 @@ fn place_count() -> u32 {
 fn find_place(number: u32) -> Place {
   var at: Place;
   let tiles = shape.tiles;
+  let by_tile = divide(number, tiles);
   // The last tiles first: under a causal rule they have most to do.
-  at.tile = tiles - 1u - number % tiles;
-  at.residue = i32(number / tiles % shape.classes);
-  let line = number / (tiles * shape.classes);
-  let head = line % shape.heads;
-  let batch = line / shape.heads;
+  at.tile = tiles - 1u - by_tile.y;
+  let by_class = divide(by_tile.x, shape.classes);
+  at.residue = i32(by_class.y);
+  let line = by_class.x;
+  var block = vec2<u32>(0u, line);
+  if (shape.batch > 1u) {
+    block = divide(line, shape.heads);
+  }
+  let head = block.y;
+  let batch = block.x;
   at.split = 0u;
   at.splits = 1u;
   at.head = i32(shape.first_head + head);
@@ -1657,7 +1712,10 @@ fn find_place(number: u32) -> Place {
   at.rows = i32(plan[shape.lengths + 4u * batch + 2u]);
   at.first = i32(plan[shape.lengths + 4u * batch + 3u]);
   at.base = at.keys - at.queries;
-  let key_head = head / (shape.heads / shape.key_heads);
+  var key_head = head;
+  if (shape.heads != shape.key_heads) {
+    key_head = head / (shape.heads / shape.key_heads);
+  }
   at.q_start = shape.q_offset + batch * shape.q_batch + head * shape.q_head;
   at.k_start = shape.k_offset + batch * shape.k_batch + key_head * shape.k_head;
   at.v_start = shape.v_offset + batch * shape.v_batch + key_head * shape.v_head;
@@ -2210,6 +2268,15 @@ fn lse_bits(mix: Mix) -> u32 {
   return select(bits, NAN_BITS, mix.is_nan);
 }
 
+// Quotient and rest, without a division where there is nothing to divide.
+fn divide(x: u32, by: u32) -> vec2<u32> {
+  if (by == 1u) {
+    return vec2<u32>(x, 0u);
+  }
+  let quotient = x / by;
+  return vec2<u32>(quotient, x - quotient * by);
+}
+
 // The remainder of floor_div: 0 to b - 1.
 fn floor_mod(a: i32, b: i32) -> i32 {
   let rest = a % b;
@@ -2345,13 +2412,17 @@ fn place_count() -> u32 {
 fn find_place(number: u32) -> Place {
   var at: Place;
   let tiles = shape.tiles;
+  let by_tile = divide(number, tiles);
   // The last tiles first: under a causal rule they have most to do.
-  at.tile = tiles - 1u - number % tiles;
-  at.residue = i32(number / tiles % shape.classes);
-  let line = number / (tiles * shape.classes);
-  let head = line % shape.heads;
-  let batch = line / shape.heads % shape.batch;
-  at.split = line / (shape.heads * shape.batch);
+  at.tile = tiles - 1u - by_tile.y;
+  let by_class = divide(by_tile.x, shape.classes);
+  at.residue = i32(by_class.y);
+  let line = by_class.x;
+  let block = divide(line, shape.heads);
+  let head = block.y;
+  let by_split = divide(block.x, shape.batch);
+  let batch = by_split.y;
+  at.split = by_split.x;
   at.splits = shape.splits;
   at.head = i32(shape.first_head + head);
   at.batch = i32(shape.first_batch + batch);
@@ -2360,7 +2431,10 @@ fn find_place(number: u32) -> Place {
   at.rows = i32(plan[shape.lengths + 4u * batch + 2u]);
   at.first = i32(plan[shape.lengths + 4u * batch + 3u]);
   at.base = at.keys - at.queries;
-  let key_head = head / (shape.heads / shape.key_heads);
+  var key_head = head;
+  if (shape.heads != shape.key_heads) {
+    key_head = head / (shape.heads / shape.key_heads);
+  }
   at.q_start = shape.q_offset + batch * shape.q_batch + head * shape.q_head;
   at.k_start = shape.k_offset + batch * shape.k_batch + key_head * shape.k_head;
   at.v_start = shape.v_offset + batch * shape.v_batch + key_head * shape.v_head;
@@ -2786,6 +2860,15 @@ fn store_parts(at: Place, number: u32) {
   }
 }
 
+// Quotient and rest, without a division where there is nothing to divide.
+fn divide(x: u32, by: u32) -> vec2<u32> {
+  if (by == 1u) {
+    return vec2<u32>(x, 0u);
+  }
+  let quotient = x / by;
+  return vec2<u32>(quotient, x - quotient * by);
+}
+
 // The remainder of floor_div: 0 to b - 1.
 fn floor_mod(a: i32, b: i32) -> i32 {
   let rest = a % b;
@@ -2820,6 +2903,7 @@ struct Shape {
   classes: u32,
   heads: u32,
   lengths: u32,
+  batch: u32,
   first_head: u32,
   first_batch: u32,
   out_offset: u32,
@@ -2828,7 +2912,6 @@ struct Shape {
   lse_offset: u32,
   lse_batch: u32,
   lse_head: u32,
-  batch: u32,
   splits: u32,
   param_stride: i32,
   lse_row: u32,
@@ -2883,12 +2966,18 @@ fn place_count() -> u32 {
 fn find_place(number: u32) -> Place {
   var at: Place;
   let tiles = shape.tiles;
+  let by_tile = divide(number, tiles);
   // The last tiles first: under a causal rule they have most to do.
-  at.tile = tiles - 1u - number % tiles;
-  at.residue = i32(number / tiles % shape.classes);
-  let line = number / (tiles * shape.classes);
-  let head = line % shape.heads;
-  let batch = line / shape.heads;
+  at.tile = tiles - 1u - by_tile.y;
+  let by_class = divide(by_tile.x, shape.classes);
+  at.residue = i32(by_class.y);
+  let line = by_class.x;
+  var block = vec2<u32>(0u, line);
+  if (shape.batch > 1u) {
+    block = divide(line, shape.heads);
+  }
+  let head = block.y;
+  let batch = block.x;
   at.split = 0u;
   at.splits = 1u;
   at.head = i32(shape.first_head + head);
@@ -3109,6 +3198,15 @@ fn mix_row(at: Place, i: i32, highest: f32, total: f32, poisoned: bool, before: 
 fn lse_bits(mix: Mix) -> u32 {
   let bits = select(NEGATIVE_INFINITY_BITS, bitcast<u32>(mix.lse), mix.found);
   return select(bits, NAN_BITS, mix.is_nan);
+}
+
+// Quotient and rest, without a division where there is nothing to divide.
+fn divide(x: u32, by: u32) -> vec2<u32> {
+  if (by == 1u) {
+    return vec2<u32>(x, 0u);
+  }
+  let quotient = x / by;
+  return vec2<u32>(quotient, x - quotient * by);
 }
 
 // a / b rounded down, for b of at least 1.
