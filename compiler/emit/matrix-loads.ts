@@ -258,13 +258,6 @@ export function commitTile(
             atomicStore(&flags[RESCALE], 0u);
           }`
     }`;
-  const write = (copy: Copy): string => {
-    const isKey = copy.name.startsWith('key');
-    const stride = isKey ? layout.keyStride : layout.valueStride;
-    const at = `((${copy.number}) / ${copy.pieces}u) * ${stride}u + (${copy.number}) % ${copy.pieces}u`;
-    const line = `staged[${isKey ? '' : 'VALUES_AT + '}${at}] = ${present(copy)};`;
-    return copy.guard ? `if (${copy.guard}) {\n  ${line}\n}` : line;
-  };
   const place = (n: number): string =>
     finding.places === 'found' ? `place_${n}` : `grid_place(position_${n})`;
   const words = (n: number): string =>
@@ -279,8 +272,20 @@ export function commitTile(
         ...(finding.reads.j.length === 0 ? [] : [`key_reads[${r}] = ${words(n)};`]),
       ].join('\n'),
     )}
-    ${copiesOf(layout, 'key').map(write)}
-    ${copiesOf(layout, 'value').map(write)}`;
+    ${commitKeys(layout)}
+    ${copiesOf(layout, 'value').map((copy) => stage(layout, copy))}`;
+}
+
+/** Statements that put the fetched keys alone there. */
+export const commitKeys = (layout: MatrixLayout): readonly string[] =>
+  copiesOf(layout, 'key').map((copy) => stage(layout, copy));
+
+function stage(layout: MatrixLayout, copy: Copy): string {
+  const isKey = copy.name.startsWith('key');
+  const stride = isKey ? layout.keyStride : layout.valueStride;
+  const at = `((${copy.number}) / ${copy.pieces}u) * ${stride}u + (${copy.number}) % ${copy.pieces}u`;
+  const line = `staged[${isKey ? '' : 'VALUES_AT + '}${at}] = ${present(copy)};`;
+  return copy.guard ? `if (${copy.guard}) {\n  ${line}\n}` : line;
 }
 
 /** Functions that read a piece of a row. */

@@ -2,6 +2,7 @@ import type { TilePass } from '../ir/schedule.js';
 import { boxSegments } from './boxes.js';
 import { clearCare, eachMarked, leaveNothing } from './matrix-care.js';
 import {
+  commitKeys,
   commitTile,
   factsOf,
   fetchTile,
@@ -222,7 +223,7 @@ function steadyLoop(main: MatrixMain): string {
     if (next.kind != NO_PAIR) {
       ${fetchTile(shader, layout, finding)}
       workgroupBarrier();
-      ${commitTile(shader, layout, finding, false)}
+      ${commitKeys(layout)}
       workgroupBarrier();
       ${scoreTile(layout, chunkOf(layout, 0))}
       ${estimateReferences(layout, chunkOf(layout, 0))}
