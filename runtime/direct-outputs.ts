@@ -5,7 +5,7 @@ import { guarded } from './scopes.js';
 
 /**
  * WGSL leaves open how a device rounds to f16, so kernels round by integers, which takes a window's kernel 3 % of its
- * time. Nearly all devices round as they should. Each is asked once: numbers of every exponent, at, beside and half way
+ * time. Many devices round as they should by themselves. Each is asked once: numbers of every exponent, at, beside and half way
  * between halves, past the range, and NaN, as the program's own text converts them.
  */
 
@@ -13,10 +13,21 @@ const WORKGROUP = 64;
 
 /** Fractions of halves: ends, a few in between, even and odd. */
 const FRACTIONS = [0, 1, 2, 3, 0x0ff, 0x100, 0x155, 0x1ff, 0x200, 0x201, 0x2aa, 0x3fc, 0x3fd, 0x3fe, 0x3ff];
+/** Below 2^-14 halves have fewer bits of it: ties there, after even and odd ones. */
+const SHORT_FRACTIONS = [
+  4, 6, 8, 0x00c, 0x010, 0x018, 0x020, 0x030, 0x040, 0x060, 0x080, 0x0c0, 0x180, 0x300,
+];
 /** What follows them in 13 more bits: nothing, the least, about a half, and the most. */
 const RESTS = [0, 1, 0x0ffe, 0x0fff, 0x1000, 0x1001, 0x1002, 0x1fff];
 /** Exponents of f32, biased: from far below the least half (2^-24) to past the largest, and the ends of f32. */
 const EXPONENTS = [0, 1, 64, ...Array.from({ length: 45 }, (_, n) => 100 + n), 200, 254, 255];
+/** Signs of the two halves of a word, in turn. */
+const SIGNS = [
+  [0, 1],
+  [1, 0],
+  [0, 0],
+  [1, 1],
+] as const;
 
 /** Bits of f32s, in whole quads, and of the halves that they round to (of NaN any that is NaN). */
 export interface RoundingProbe {
@@ -25,14 +36,15 @@ export interface RoundingProbe {
 }
 
 export function roundingProbe(): RoundingProbe {
-  const bits = EXPONENTS.flatMap((exponent) =>
-    FRACTIONS.flatMap((fraction) => {
-      const high = (exponent << 23) | (fraction << 13);
-      return RESTS.flatMap((rest) => [(high | rest) >>> 0, (high | rest | 0x80000000) >>> 0]);
-    }),
+  const bits = EXPONENTS.flatMap((exponent, e) =>
+    [...FRACTIONS, ...SHORT_FRACTIONS].flatMap((fraction, f) =>
+      RESTS.flatMap((rest, r) => {
+        const size = (exponent << 23) | (fraction << 13) | rest;
+        return SIGNS[(e + f + r) % SIGNS.length].map((sign) => (size | (sign << 31)) >>> 0);
+      }),
+    ),
   );
-  const given = new Uint32Array(Math.ceil(bits.length / 4) * 4);
-  given.set(bits);
+  const given = Uint32Array.from(bits);
   return { given, halves: Uint16Array.from(new Float32Array(given.buffer), f16FromNumber) };
 }
 

@@ -54,6 +54,9 @@ export function emitMergeKernel(
       let i = query_position(at, i32(at.tile), i32(r));`;
   const store = `store_row(own, i, top, total, ${merge ? 'poison > 0.0, before' : 'poison > 0.0'}, thread, sum);`;
   const each = (line: (n: number) => string): readonly string[] => lines(AT_ONCE, line);
+  // Past the last part the last one again, which then has no weight.
+  const partAt = (n: number): string =>
+    `first + ${n === 0 ? 'split' : `min(split + ${n * turns}u, ${splits} - 1u)`} * step`;
   const isPart = (n: number): string => `split + ${n * turns}u < ${splits}`;
   const main = wgsl`
     @compute @workgroup_size(${THREADS})
@@ -72,59 +75,60 @@ export function emitMergeKernel(
       let step = place_count() * ${rows} * ${width + 1}u;
       let turn = thread / ${columns}u;
       let column = min(thread % ${columns}u, ${width - 1}u);
-      // Of the parts yet: the highest score, the total and the sum relative to it, and poison.
+      // The highest score comes first: relative to a part's own, sums of two parts could be past the range of f32.
       var top = LOWEST;
-      var total = 0.0;
       var poison = 0.0;
+      for (var split = turn; split < ${splits}; split += ${AT_ONCE * turns}u) {
+        ${each((n) => `let found_${n} = ${parts}[${partAt(n)} + ${width}u];`)}
+        ${each((n) => `top = max(top, found_${n}.x);\npoison = max(poison, found_${n}.z);`)}
+      }
+      if (thread % ${columns}u == 0u) {
+        statistics[turn] = vec2<f32>(top, poison);
+      }
+      workgroupBarrier();
+      for (var n = 0u; n < ${turns}u; n++) {
+        top = max(top, statistics[n].x);
+        poison = max(poison, statistics[n].y);
+      }
+      var total = 0.0;
       var sum = vec4<f32>();
       for (var split = turn; split < ${splits}; split += ${AT_ONCE * turns}u) {
-        // Past the last part the last one again, which then has no weight.
-        ${each((n) => `let part_${n} = first + ${n === 0 ? 'split' : `min(split + ${n * turns}u, ${splits} - 1u)`} * step;`)}
+        ${each((n) => `let part_${n} = ${partAt(n)};`)}
         ${each((n) => `let found_${n} = ${parts}[part_${n} + ${width}u];`)}
         ${each((n) => `let sum_${n} = ${parts}[part_${n} + column];`)}
-        let old = top;
-        ${each((n) => `top = max(top, found_${n}.x);`)}
-        ${each((n) => `poison = max(poison, found_${n}.z);`)}
-        let shrink = exp(old - top);
-        total *= shrink;
-        sum *= shrink;
         ${each((n) => `let weight_${n} = ${n === 0 ? 'exp(found_0.x - top)' : `select(0.0, exp(found_${n}.x - top), ${isPart(n)})`};`)}
         ${each((n) => `total += found_${n}.y * weight_${n};\nsum += sum_${n} * weight_${n};`)}
       }
       sums[thread] = sum;
       if (thread % ${columns}u == 0u) {
-        statistics[turn] = vec4<f32>(top, total, poison, 0.0);
+        totals[turn] = total;
       }
       // What the row is and where it goes is asked for last: parts are found without it.
       let at = find_place(number);
       let r = line % ${rows};
       ${row}
-      ${merge ? '// All threads have read lse before one of them writes it.\nlet before = lse_before(own, max(i, own.first));' : ''}
+      ${merge ? '// All threads have read lse before one of them writes it. (Where there is no such row, that of another, for nothing.)\nlet before = lse_before(own, max(i, own.first));' : ''}
+      ${merge ? 'storageBarrier();' : ''}
       workgroupBarrier();
       // Not all rows of a workgroup that decodes are there.
       if (thread >= ${width}u || i < 0) {
         return;
       }
-      for (var n = 0u; n < ${turns}u; n++) {
-        top = max(top, statistics[n].x);
-      }
       total = 0.0;
       sum = vec4<f32>();
       for (var n = 0u; n < ${turns}u; n++) {
-        let found = statistics[n];
-        let weight = exp(found.x - top);
-        total += found.y * weight;
-        poison = max(poison, found.z);
-        sum += sums[thread + ${columns}u * n] * weight;
+        total += totals[n];
+        sum += sums[thread + ${columns}u * n];
       }
       ${store}
     }`;
   const body = [
     SPECIAL_VALUES,
     wgsl`
-    // What threads found over some of the parts: sums of a column, and highest score, total and poison.
-    var<workgroup> sums: array<vec4<f32>, ${THREADS}>;
-    var<workgroup> statistics: array<vec4<f32>, ${turns}>;`,
+    // What threads found over some of the parts: the highest score and poison; then totals, and sums of a column.
+    var<workgroup> statistics: array<vec2<f32>, ${turns}>;
+    var<workgroup> totals: array<f32, ${turns}>;
+    var<workgroup> sums: array<vec4<f32>, ${THREADS}>;`,
     ...place,
     main,
     ...(packed ? [emitFindRow(shader, tensors)] : []),

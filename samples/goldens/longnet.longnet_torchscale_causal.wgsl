@@ -1317,9 +1317,10 @@ const INFINITY_BITS = 0x7f800000u;
 const NEGATIVE_INFINITY_BITS = 0xff800000u;
 const NAN_BITS = 0x7fc00000u;
 
-// What threads found over some of the parts: sums of a column, and highest score, total and poison.
+// What threads found over some of the parts: the highest score and poison; then totals, and sums of a column.
+var<workgroup> statistics: array<vec2<f32>, 16>;
+var<workgroup> totals: array<f32, 16>;
 var<workgroup> sums: array<vec4<f32>, 256>;
-var<workgroup> statistics: array<vec4<f32>, 16>;
 
 // Where a workgroup stands.
 struct Place {
@@ -1394,13 +1395,46 @@ fn main(
   let step = place_count() * 16u * 17u;
   let turn = thread / 16u;
   let column = min(thread % 16u, 15u);
-  // Of the parts yet: the highest score, the total and the sum relative to it, and poison.
+  // The highest score comes first: relative to a part's own, sums of two parts could be past the range of f32.
   var top = LOWEST;
-  var total = 0.0;
   var poison = 0.0;
+  for (var split = turn; split < shape.splits; split += 128u) {
+    let found_0 = parts[first + split * step + 16u];
+    let found_1 = parts[first + min(split + 16u, shape.splits - 1u) * step + 16u];
+    let found_2 = parts[first + min(split + 32u, shape.splits - 1u) * step + 16u];
+    let found_3 = parts[first + min(split + 48u, shape.splits - 1u) * step + 16u];
+    let found_4 = parts[first + min(split + 64u, shape.splits - 1u) * step + 16u];
+    let found_5 = parts[first + min(split + 80u, shape.splits - 1u) * step + 16u];
+    let found_6 = parts[first + min(split + 96u, shape.splits - 1u) * step + 16u];
+    let found_7 = parts[first + min(split + 112u, shape.splits - 1u) * step + 16u];
+    top = max(top, found_0.x);
+    poison = max(poison, found_0.z);
+    top = max(top, found_1.x);
+    poison = max(poison, found_1.z);
+    top = max(top, found_2.x);
+    poison = max(poison, found_2.z);
+    top = max(top, found_3.x);
+    poison = max(poison, found_3.z);
+    top = max(top, found_4.x);
+    poison = max(poison, found_4.z);
+    top = max(top, found_5.x);
+    poison = max(poison, found_5.z);
+    top = max(top, found_6.x);
+    poison = max(poison, found_6.z);
+    top = max(top, found_7.x);
+    poison = max(poison, found_7.z);
+  }
+  if (thread % 16u == 0u) {
+    statistics[turn] = vec2<f32>(top, poison);
+  }
+  workgroupBarrier();
+  for (var n = 0u; n < 16u; n++) {
+    top = max(top, statistics[n].x);
+    poison = max(poison, statistics[n].y);
+  }
+  var total = 0.0;
   var sum = vec4<f32>();
   for (var split = turn; split < shape.splits; split += 128u) {
-    // Past the last part the last one again, which then has no weight.
     let part_0 = first + split * step;
     let part_1 = first + min(split + 16u, shape.splits - 1u) * step;
     let part_2 = first + min(split + 32u, shape.splits - 1u) * step;
@@ -1425,26 +1459,6 @@ fn main(
     let sum_5 = parts[part_5 + column];
     let sum_6 = parts[part_6 + column];
     let sum_7 = parts[part_7 + column];
-    let old = top;
-    top = max(top, found_0.x);
-    top = max(top, found_1.x);
-    top = max(top, found_2.x);
-    top = max(top, found_3.x);
-    top = max(top, found_4.x);
-    top = max(top, found_5.x);
-    top = max(top, found_6.x);
-    top = max(top, found_7.x);
-    poison = max(poison, found_0.z);
-    poison = max(poison, found_1.z);
-    poison = max(poison, found_2.z);
-    poison = max(poison, found_3.z);
-    poison = max(poison, found_4.z);
-    poison = max(poison, found_5.z);
-    poison = max(poison, found_6.z);
-    poison = max(poison, found_7.z);
-    let shrink = exp(old - top);
-    total *= shrink;
-    sum *= shrink;
     let weight_0 = exp(found_0.x - top);
     let weight_1 = select(0.0, exp(found_1.x - top), split + 16u < shape.splits);
     let weight_2 = select(0.0, exp(found_2.x - top), split + 32u < shape.splits);
@@ -1472,7 +1486,7 @@ fn main(
   }
   sums[thread] = sum;
   if (thread % 16u == 0u) {
-    statistics[turn] = vec4<f32>(top, total, poison, 0.0);
+    totals[turn] = total;
   }
   // What the row is and where it goes is asked for last: parts are found without it.
   let at = find_place(number);
@@ -1484,17 +1498,11 @@ fn main(
   if (thread >= 16u || i < 0) {
     return;
   }
-  for (var n = 0u; n < 16u; n++) {
-    top = max(top, statistics[n].x);
-  }
   total = 0.0;
   sum = vec4<f32>();
   for (var n = 0u; n < 16u; n++) {
-    let found = statistics[n];
-    let weight = exp(found.x - top);
-    total += found.y * weight;
-    poison = max(poison, found.z);
-    sum += sums[thread + 16u * n] * weight;
+    total += totals[n];
+    sum += sums[thread + 16u * n];
   }
   store_row(own, i, top, total, poison > 0.0, thread, sum);
 }
@@ -3425,9 +3433,10 @@ const INFINITY_BITS = 0x7f800000u;
 const NEGATIVE_INFINITY_BITS = 0xff800000u;
 const NAN_BITS = 0x7fc00000u;
 
-// What threads found over some of the parts: sums of a column, and highest score, total and poison.
+// What threads found over some of the parts: the highest score and poison; then totals, and sums of a column.
+var<workgroup> statistics: array<vec2<f32>, 16>;
+var<workgroup> totals: array<f32, 16>;
 var<workgroup> sums: array<vec4<f32>, 256>;
-var<workgroup> statistics: array<vec4<f32>, 16>;
 
 // Where a workgroup stands.
 struct Place {
@@ -3502,13 +3511,46 @@ fn main(
   let step = place_count() * 16u * 17u;
   let turn = thread / 16u;
   let column = min(thread % 16u, 15u);
-  // Of the parts yet: the highest score, the total and the sum relative to it, and poison.
+  // The highest score comes first: relative to a part's own, sums of two parts could be past the range of f32.
   var top = LOWEST;
-  var total = 0.0;
   var poison = 0.0;
+  for (var split = turn; split < shape.splits; split += 128u) {
+    let found_0 = parts[first + split * step + 16u];
+    let found_1 = parts[first + min(split + 16u, shape.splits - 1u) * step + 16u];
+    let found_2 = parts[first + min(split + 32u, shape.splits - 1u) * step + 16u];
+    let found_3 = parts[first + min(split + 48u, shape.splits - 1u) * step + 16u];
+    let found_4 = parts[first + min(split + 64u, shape.splits - 1u) * step + 16u];
+    let found_5 = parts[first + min(split + 80u, shape.splits - 1u) * step + 16u];
+    let found_6 = parts[first + min(split + 96u, shape.splits - 1u) * step + 16u];
+    let found_7 = parts[first + min(split + 112u, shape.splits - 1u) * step + 16u];
+    top = max(top, found_0.x);
+    poison = max(poison, found_0.z);
+    top = max(top, found_1.x);
+    poison = max(poison, found_1.z);
+    top = max(top, found_2.x);
+    poison = max(poison, found_2.z);
+    top = max(top, found_3.x);
+    poison = max(poison, found_3.z);
+    top = max(top, found_4.x);
+    poison = max(poison, found_4.z);
+    top = max(top, found_5.x);
+    poison = max(poison, found_5.z);
+    top = max(top, found_6.x);
+    poison = max(poison, found_6.z);
+    top = max(top, found_7.x);
+    poison = max(poison, found_7.z);
+  }
+  if (thread % 16u == 0u) {
+    statistics[turn] = vec2<f32>(top, poison);
+  }
+  workgroupBarrier();
+  for (var n = 0u; n < 16u; n++) {
+    top = max(top, statistics[n].x);
+    poison = max(poison, statistics[n].y);
+  }
+  var total = 0.0;
   var sum = vec4<f32>();
   for (var split = turn; split < shape.splits; split += 128u) {
-    // Past the last part the last one again, which then has no weight.
     let part_0 = first + split * step;
     let part_1 = first + min(split + 16u, shape.splits - 1u) * step;
     let part_2 = first + min(split + 32u, shape.splits - 1u) * step;
@@ -3533,26 +3575,6 @@ fn main(
     let sum_5 = parts[part_5 + column];
     let sum_6 = parts[part_6 + column];
     let sum_7 = parts[part_7 + column];
-    let old = top;
-    top = max(top, found_0.x);
-    top = max(top, found_1.x);
-    top = max(top, found_2.x);
-    top = max(top, found_3.x);
-    top = max(top, found_4.x);
-    top = max(top, found_5.x);
-    top = max(top, found_6.x);
-    top = max(top, found_7.x);
-    poison = max(poison, found_0.z);
-    poison = max(poison, found_1.z);
-    poison = max(poison, found_2.z);
-    poison = max(poison, found_3.z);
-    poison = max(poison, found_4.z);
-    poison = max(poison, found_5.z);
-    poison = max(poison, found_6.z);
-    poison = max(poison, found_7.z);
-    let shrink = exp(old - top);
-    total *= shrink;
-    sum *= shrink;
     let weight_0 = exp(found_0.x - top);
     let weight_1 = select(0.0, exp(found_1.x - top), split + 16u < shape.splits);
     let weight_2 = select(0.0, exp(found_2.x - top), split + 32u < shape.splits);
@@ -3580,31 +3602,26 @@ fn main(
   }
   sums[thread] = sum;
   if (thread % 16u == 0u) {
-    statistics[turn] = vec4<f32>(top, total, poison, 0.0);
+    totals[turn] = total;
   }
   // What the row is and where it goes is asked for last: parts are found without it.
   let at = find_place(number);
   let r = line % 16u;
   let own = at;
   let i = query_position(at, i32(at.tile), i32(r));
-  // All threads have read lse before one of them writes it.
+  // All threads have read lse before one of them writes it. (Where there is no such row, that of another, for nothing.)
   let before = lse_before(own, max(i, own.first));
+  storageBarrier();
   workgroupBarrier();
   // Not all rows of a workgroup that decodes are there.
   if (thread >= 16u || i < 0) {
     return;
   }
-  for (var n = 0u; n < 16u; n++) {
-    top = max(top, statistics[n].x);
-  }
   total = 0.0;
   sum = vec4<f32>();
   for (var n = 0u; n < 16u; n++) {
-    let found = statistics[n];
-    let weight = exp(found.x - top);
-    total += found.y * weight;
-    poison = max(poison, found.z);
-    sum += sums[thread + 16u * n] * weight;
+    total += totals[n];
+    sum += sums[thread + 16u * n];
   }
   store_row(own, i, top, total, poison > 0.0, before, thread, sum);
 }

@@ -48,11 +48,23 @@ test('the probe tells apart conversions that are not quite right', (t) => {
     'no numbers below 2^-14': (x) => (size(x) < 2 ** -14 ? f16FromNumber(0 * x) : f16FromNumber(x)),
     'the largest for what is past the range': (x) =>
       size(x) >= 65520 ? f16FromNumber(Math.sign(x) * 65504) : f16FromNumber(x),
+    'ties away from 0 below 2^-14': (x, bits) => {
+      const shift = 126 - ((bits >>> 23) & 255);
+      if (shift < 14 || shift > 24) return f16FromNumber(x);
+      const whole = (bits & 0x7fffff) | 0x800000;
+      return ((whole + 2 ** (shift - 1)) >>> shift) | ((bits >>> 16) & 0x8000);
+    },
     'no negative zero': (x) => (x === 0 ? 0 : f16FromNumber(x)),
     'twice rounded': (x) => f16FromNumber(Math.fround(x * (1 + 2 ** -12))),
   };
   for (const [name, convert] of Object.entries(wrong)) t.false(isExact(probe, converted(convert)), name);
   t.false(isExact(probe, probe.halves.subarray(1)));
+  // Two halves of a word that get in each other's way.
+  const words = new Int32Array(probe.halves.slice().buffer);
+  const signed = words.map((word) => ((word << 16) >> 16) | (word & ~0xffff));
+  t.false(isExact(probe, new Uint16Array(signed.buffer)));
+  const swapped = words.map((word) => (word << 16) | (word >>> 16));
+  t.false(isExact(probe, new Uint16Array(swapped.buffer)));
 });
 
 test.serial('a text that does not round is not taken', async (t) => {

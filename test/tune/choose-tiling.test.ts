@@ -184,3 +184,18 @@ test('segments of 2048 keys are long rows, wherever the sequence ends', (t) => {
     t.regex(chooseTiling(variants, () => found).tiling ?? '', /^128 queries x 32 keys, 4 subgroups/);
   }
 });
+
+test('kernels that take a part of the keys have tiles of 64 rows, and all that go with them too', (t) => {
+  const program = compiled('pattern p { i -> j when abs(i - j) <= 256 or i < 100 }');
+  let found = 0;
+  for (const variant of program.variants.filter((v) => v.matrix?.m === 16)) {
+    const { passes } = program.schedules[variant.schedule];
+    passes.forEach((pass, n) => {
+      if (pass.kind !== 'tiles' || pass.complete) return;
+      const own = variant.kernels.filter((k) => k.pass === n && /^(decode|decode_again|merge)$/.test(k.role));
+      t.deepEqual([...new Set(own.map((k) => k.rows))], [64], `${variant.tiling}`);
+      found += own.length;
+    });
+  }
+  t.true(found > 0);
+});
