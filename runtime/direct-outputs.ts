@@ -1,12 +1,12 @@
 import type { Program, StorageType } from '../compiler/ir/program.js';
 import { USAGE, MAP_MODE_READ } from './gpu-flags.js';
 import { f16FromNumber } from './half.js';
-import { guarded } from './scopes.js';
+import { guarded, scoped } from './scopes.js';
 
 /**
  * WGSL leaves open how a device rounds to f16, so kernels round by integers, which takes a window's kernel 3 % of its
- * time. Many devices round as they should by themselves. Each is asked once: numbers of every exponent, at, beside and half way
- * between halves, past the range, and NaN, as the program's own text converts them.
+ * time. Many devices round as they should by themselves. Each is asked once: numbers of every exponent, at, beside and
+ * half way between halves, past the range, and NaN, as the program's own text converts them.
  */
 
 const WORKGROUP = 64;
@@ -60,7 +60,8 @@ const answers = new WeakMap<GPUDevice, Map<string, Promise<boolean>>>();
 
 /**
  * Whether the device itself converts results to this type as it should, so that `Preludes.directOutputs` may be used.
- * Asked once a device. @throws AttncError `device-lost`
+ * Asked once a device, which does so when it has done what it was asked before. @throws AttncError `device-lost`,
+ * `out-of-memory`
  */
 export function convertsExactly(
   device: GPUDevice,
@@ -100,33 +101,37 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>) {
 }
 `;
   const size = words.byteLength / 2;
-  const module = device.createShaderModule({ label, code });
-  const pipeline = await device.createComputePipelineAsync({
-    label,
-    layout: 'auto',
-    compute: { module, entryPoint: 'main' },
-  });
-  const given = device.createBuffer({
-    label,
-    size: words.byteLength,
-    usage: USAGE.storage | USAGE.copyDst,
-  });
-  const made = device.createBuffer({ label, size, usage: USAGE.storage | USAGE.copySrc });
-  const back = device.createBuffer({ label, size, usage: USAGE.mapRead | USAGE.copyDst });
+  const buffers: GPUBuffer[] = [];
+  const buffer = (bytes: number, usage: number): GPUBuffer => {
+    const made = device.createBuffer({ label, size: bytes, usage });
+    buffers.push(made);
+    return made;
+  };
   try {
-    device.queue.writeBuffer(given, 0, words);
-    const encoder = device.createCommandEncoder({ label });
-    const pass = encoder.beginComputePass({ label });
-    pass.setPipeline(pipeline);
-    const entries = [given, made].map((buffer, binding) => ({ binding, resource: { buffer } }));
-    pass.setBindGroup(0, device.createBindGroup({ layout: pipeline.getBindGroupLayout(0), entries }));
-    pass.dispatchWorkgroups(Math.ceil(words.length / 4 / WORKGROUP));
-    pass.end();
-    encoder.copyBufferToBuffer(made, 0, back, 0, size);
-    device.queue.submit([encoder.finish()]);
+    const { result: back, problem } = scoped(device, 'asking how the device rounds', () => {
+      const module = device.createShaderModule({ label, code });
+      const compute = { module, entryPoint: 'main' };
+      const pipeline = device.createComputePipeline({ label, layout: 'auto', compute });
+      const given = buffer(words.byteLength, USAGE.storage | USAGE.copyDst);
+      const made = buffer(size, USAGE.storage | USAGE.copySrc);
+      const readback = buffer(size, USAGE.mapRead | USAGE.copyDst);
+      device.queue.writeBuffer(given, 0, words);
+      const encoder = device.createCommandEncoder({ label });
+      const pass = encoder.beginComputePass({ label });
+      pass.setPipeline(pipeline);
+      const entries = [given, made].map((b, binding) => ({ binding, resource: { buffer: b } }));
+      pass.setBindGroup(0, device.createBindGroup({ layout: pipeline.getBindGroupLayout(0), entries }));
+      pass.dispatchWorkgroups(Math.ceil(words.length / 4 / WORKGROUP));
+      pass.end();
+      encoder.copyBufferToBuffer(made, 0, readback, 0, size);
+      device.queue.submit([encoder.finish()]);
+      return readback;
+    });
+    const failed = await problem;
+    if (failed) throw failed;
     await back.mapAsync(MAP_MODE_READ);
     return new Uint16Array(back.getMappedRange().slice(0));
   } finally {
-    for (const buffer of [given, made, back]) buffer.destroy();
+    for (const made of buffers) made.destroy();
   }
 }

@@ -68,7 +68,8 @@ export function matrixChoices(target: Target): readonly MatrixChoice[] {
 
 /**
  * The tiling of kernels that take a part of the keys: there are few rows then, global tokens say, and larger tiles would
- * be half empty. Three workgroups of 64 rows run at a time on a multiprocessor, which is what keys are divided for.
+ * be half empty. Three workgroups of 64 rows run at a time on a multiprocessor, which is what keys are divided for. Past
+ * heads of 64 as many keys are staged as whole tilings of 64 rows stage, for the same registers.
  */
 function partTiling(target: Target, { m }: MatrixUnit, whole: MatrixTiling): MatrixTiling {
   if (m * whole.blocks * whole.subgroups <= 64) return whole;

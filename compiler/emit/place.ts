@@ -80,22 +80,23 @@ export function emitPlace(shader: Shader, target: Target, options: PlaceOptions)
         return vec2<u32>(quotient, x - quotient * by);
       }`,
   );
-  const headOf = packed
-    ? wgsl`
-      let block = divide(line, ${heads});
-      let by_block = divide(block.y, ${pack('blocks')});
-      let key_head = by_block.x;
-      let head = key_head * (${shape('heads')} / ${shape('key_heads')}) + by_block.y * ${pack('heads')};`
-    : split
-      ? wgsl`
-        let block = divide(line, ${heads});
-        let head = block.y;`
-      : wgsl`
-        var block = vec2<u32>(0u, line);
-        if (${shape('batch')} > 1u) {
-          block = divide(line, ${heads});
-        }
-        let head = block.y;`;
+  const packedHead = (): string => wgsl`
+    let block = divide(line, ${heads});
+    let by_block = divide(block.y, ${pack('blocks')});
+    let key_head = by_block.x;
+    let head = key_head * (${shape('heads')} / ${shape('key_heads')}) + by_block.y * ${pack('heads')};`;
+  // A line is a head where there is one sequence and its keys are not divided.
+  const plainHead = (): string => wgsl`
+    ${
+      split
+        ? `let block = divide(line, ${heads});`
+        : wgsl`
+          var block = vec2<u32>(0u, line);
+          if (${shape('batch')} > 1u) {
+            block = divide(line, ${heads});
+          }`
+    }
+    let head = block.y;`;
   const find = wgsl`
     fn find_place(number: u32) -> Place {
       var at: Place;
@@ -113,7 +114,7 @@ export function emitPlace(shader: Shader, target: Target, options: PlaceOptions)
             at.tile = by_tile.y;
             let line = by_tile.x;`
       }
-      ${headOf}
+      ${packed ? packedHead() : plainHead()}
       ${
         split
           ? wgsl`

@@ -93,56 +93,12 @@ function visitIntervals(
   ];
   const kindCall =
     pass.segments.length > 1 ? 'tile_kind(at, box, segment, tile)' : 'tile_kind_0(at, box, tile)';
-  const tiles = lines(axes, (n) => `u32(max(span.last_${n} - span.first_${n} + 1, 0))`);
   const grid = pass.segments.some((s) => s.space.kind === 'grid');
-  const noSpan = `Span(${lines(axes, () => '0, -1').join(', ')})`;
-  // One piece is spanned before the loop over its tiles, which then is all that is left.
-  const cursor = single
-    ? wgsl`
-      // Where a workgroup stands: tile n of its keys.
-      struct Cursor {
-        n: u32,
-        count: u32,
-        span: Span,
-      }
-      fn first_tile(at: Place, box: Box) -> Cursor {
-        let span = key_span_0(at, box);
-        return Cursor(${split ? 'at.split' : '0u'}, ${tiles.join(' * ')}, span);
-      }`
-    : wgsl`
-      // Where a workgroup stands: the piece that comes next, and tile n of the present one.
-      struct Cursor {
-        piece: u32,
-        n: u32,
-        count: u32,
-        ${split ? '// Tiles of the pieces before.\nvisited: u32,' : ''}
-        span: Span,
-      }
-      fn first_tile(at: Place, box: Box) -> Cursor {
-        return Cursor(0u, 0u, 0u, ${split ? '0u, ' : ''}${noSpan});
-      }`;
-  const nextPiece = single
-    ? wgsl`
-      if ((*cursor).n >= (*cursor).count) {
-        return NO_TILE;
-      }`
-    : wgsl`
-      while ((*cursor).n >= (*cursor).count) {
-        if ((*cursor).piece >= ${pieces.length}u) {
-          return NO_TILE;
-        }
-        let span = key_span(at, box, (*cursor).piece);
-        ${split ? '(*cursor).visited += (*cursor).count;' : ''}
-        (*cursor).span = span;
-        (*cursor).count = ${tiles.join(' * ')};
-        (*cursor).n = ${firstOf(split)};
-        (*cursor).piece += 1u;
-      }
-      let piece = (*cursor).piece - 1u;`;
+  const cursor = single ? cursorOfOne(axes, split) : cursorOfMany(axes, split, pieces.length);
   const next = wgsl`
     fn next_tile(at: Place, box: Box, cursor: ptr<function, Cursor>) -> Tile {
       loop {
-        ${nextPiece}
+        ${cursor.advance}
         ${grid || piecesOverlap ? 'let span = (*cursor).span;' : ''}
         let n = (*cursor).n;
         (*cursor).n += ${stepOf(split, one)};
@@ -166,13 +122,69 @@ function visitIntervals(
     return { functions: [TILE_STRUCT], begin: '', next: 'NO_TILE' };
   }
   return {
-    functions: [...functions, cursor, next],
+    functions: [...functions, cursor.text, next],
     begin: wgsl`
       let box = query_box(at);
       var cursor = first_tile(at, box);`,
     next: 'next_tile(at, box, &cursor)',
   };
 }
+
+/** Where a workgroup stands among its tiles: `Cursor` and `first_tile`, and how `next_tile` begins. */
+interface CursorText {
+  readonly text: string;
+  readonly advance: string;
+}
+
+const tilesOfSpan = (axes: number): string =>
+  lines(axes, (n) => `u32(max(span.last_${n} - span.first_${n} + 1, 0))`).join(' * ');
+
+/** One piece is spanned before the loop over its tiles, which then is all that is left. */
+const cursorOfOne = (axes: number, split: boolean): CursorText => ({
+  text: wgsl`
+    // Where a workgroup stands: tile n of its keys.
+    struct Cursor {
+      n: u32,
+      count: u32,
+      span: Span,
+    }
+    fn first_tile(at: Place, box: Box) -> Cursor {
+      let span = key_span_0(at, box);
+      return Cursor(${split ? 'at.split' : '0u'}, ${tilesOfSpan(axes)}, span);
+    }`,
+  advance: wgsl`
+    if ((*cursor).n >= (*cursor).count) {
+      return NO_TILE;
+    }`,
+});
+
+const cursorOfMany = (axes: number, split: boolean, pieces: number): CursorText => ({
+  text: wgsl`
+    // Where a workgroup stands: the piece that comes next, and tile n of the present one.
+    struct Cursor {
+      piece: u32,
+      n: u32,
+      count: u32,
+      ${split ? '// Tiles of the pieces before.\nvisited: u32,' : ''}
+      span: Span,
+    }
+    fn first_tile(at: Place, box: Box) -> Cursor {
+      return Cursor(0u, 0u, 0u, ${split ? '0u, ' : ''}Span(${lines(axes, () => '0, -1').join(', ')}));
+    }`,
+  advance: wgsl`
+    while ((*cursor).n >= (*cursor).count) {
+      if ((*cursor).piece >= ${pieces}u) {
+        return NO_TILE;
+      }
+      let span = key_span(at, box, (*cursor).piece);
+      ${split ? '(*cursor).visited += (*cursor).count;' : ''}
+      (*cursor).span = span;
+      (*cursor).count = ${tilesOfSpan(axes)};
+      (*cursor).n = ${firstOf(split)};
+      (*cursor).piece += 1u;
+    }
+    let piece = (*cursor).piece - 1u;`,
+});
 
 function emitSpan(
   shader: Shader,

@@ -83,6 +83,40 @@ test.serial('a text that does not round is not taken', async (t) => {
   t.true(await asked(PRELUDES.outputs.f16));
 });
 
+test.serial('a text that does not compile fails with one error, and is asked again', async (t) => {
+  const broken = { preludes: { ...PRELUDES, directOutputs: { f16: 'fn write_out(' } } };
+  const uncaptured: string[] = [];
+  const listen = ({ error }: GPUUncapturedErrorEvent): void => void uncaptured.push(error.message);
+  opened.device.addEventListener('uncapturederror', listen);
+  for (let n = 0; n < 2; n++) {
+    const error = await t.throwsAsync(convertsExactly(opened.device, broken, 'f16'));
+    t.regex(error?.message ?? '', /asking how the device rounds/);
+  }
+  opened.device.removeEventListener('uncapturederror', listen);
+  t.deepEqual(uncaptured, []);
+});
+
+test.serial('a device is asked once', async (t) => {
+  const { device } = opened;
+  let modules = 0;
+  const create = device.createShaderModule.bind(device);
+  device.createShaderModule = (descriptor) => {
+    modules++;
+    return create(descriptor);
+  };
+  // Another text than that of the other tests, so that nothing is known of it.
+  const f16 = `${PRELUDES.directOutputs!.f16!}\n// once`;
+  const program = { preludes: { ...PRELUDES, directOutputs: { f16 } } };
+  try {
+    const ask = (): Promise<boolean> => convertsExactly(device, program, 'f16');
+    const answers = [...(await Promise.all([ask(), ask()])), await ask()];
+    t.is(new Set(answers).size, 1);
+    t.is(modules, 1);
+  } finally {
+    device.createShaderModule = create;
+  }
+});
+
 test.serial('kernels are compiled with the text that the answer asks for', async (t) => {
   const program = compile('pattern p { i -> j when j <= i }').program!;
   const codes: string[] = [];
