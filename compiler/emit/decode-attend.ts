@@ -247,8 +247,9 @@ function emitSumOverTeam(layout: DecodeLayout): string {
   const { lanes } = layout;
   const halve = (name: string, from: string, [low, high]: readonly [string, string], mask: number): string =>
     wgsl`
-      let ${name} = select(${from}.${low}, ${from}.${high}, (lane & ${mask}u) != 0u)
-        + subgroupShuffleXor(select(${from}.${high}, ${from}.${low}, (lane & ${mask}u) != 0u), ${mask}u);`;
+      let ${name}_own = select(${from}.${low}, ${from}.${high}, (lane & ${mask}u) != 0u);
+      let ${name}_given = select(${from}.${high}, ${from}.${low}, (lane & ${mask}u) != 0u);
+      let ${name} = ${name}_own + subgroupShuffleXor(${name}_given, ${mask}u);`;
   const pick = (from: string): string =>
     lanes === 4
       ? `return ${from};`

@@ -16,7 +16,7 @@ function overSegments(pass: TilePass, one: (n: number) => string): string {
   if (last === 0) return one(0);
   return wgsl`
     switch segment {
-      ${lines(last, (n) => `case ${n}u: {\n  ${one(n).replaceAll('\n', '\n  ')}\n}`)}
+      ${lines(last, (n) => `case ${n}u: {\n${one(n)}\n}`)}
       default: {
         ${one(last)}
       }

@@ -26,7 +26,7 @@ export function stageQueries(shader: Shader, layout: MatrixLayout): string {
     ).join('\n');
   };
   const guarded = (condition: string | undefined, body: string): string =>
-    condition === undefined ? body : `if (${condition}) {\n  ${body.replaceAll('\n', '\n  ')}\n}`;
+    condition === undefined ? body : `if (${condition}) {\n${body}\n}`;
   /** The pieces that a thread copies in a round. */
   const copies = Array.from({ length: rounds }, (_, round) => {
     const count = Math.min(perRound, rows - round * perRound) * keyPieces;
@@ -169,9 +169,7 @@ function positions(
   const { keys, threads } = layout;
   return lines(copies(layout, 1), (n) => {
     const r = n === 0 ? 'thread' : `thread + ${n * threads}u`;
-    return (n + 1) * threads <= keys
-      ? line(n, r)
-      : `if (${r} < ${keys}u) {\n  ${line(n, r).replaceAll('\n', '\n  ')}\n}`;
+    return (n + 1) * threads <= keys ? line(n, r) : `if (${r} < ${keys}u) {\n${line(n, r)}\n}`;
   });
 }
 

@@ -10,6 +10,7 @@ import {
   type MatrixUnit,
 } from './matrix-layout.js';
 import { emitMergeKernel } from './merge-kernel.js';
+import { remembered } from './remembered.js';
 import type { Shader } from './shader.js';
 import { subgroupGather } from './subgroup-variant.js';
 import { addsSink, mergesInto, type Target } from './target.js';
@@ -85,7 +86,8 @@ export function emitMatrixVariants(
   choices: readonly MatrixChoice[] = matrixChoices(target),
 ): readonly Variant[] {
   if (!schedule.passes.some((p) => p.kind === 'tiles')) return [];
-  return choices.flatMap((choice) => emitMatrixVariant(base, schedule, target, choice) ?? []);
+  const kernels = new Map<string, Kernel>();
+  return choices.flatMap((choice) => emitMatrixVariant(base, schedule, target, choice, kernels) ?? []);
 }
 
 function emitMatrixVariant(
@@ -93,6 +95,8 @@ function emitMatrixVariant(
   schedule: Schedule,
   target: Target,
   { unit, tiling }: MatrixChoice,
+  /** Those of other choices, which share some. */
+  known: Map<string, Kernel>,
 ): Variant | undefined {
   const { m, n, k, lanes } = unit;
   const layout = matrixLayout(target, unit, tiling);
@@ -130,7 +134,7 @@ function emitMatrixVariant(
     if (subgroups && (lanes < subgroups.least || lanes >= subgroups.below)) return [];
     // Subgroups are there wherever matrices are.
     if (kernel.role === 'gather' && pass?.kind === 'gather')
-      return [subgroupGather(kernel, pass, schedule, target)];
+      return [remembered(known, kernel.name, () => subgroupGather(kernel, pass, schedule, target))];
     if (pass?.kind !== 'tiles') return [kernel];
     const merge = mergesInto(target, schedule, pass);
     const common = { name: kernel.name, merge, sink: addsSink(target, schedule) };
@@ -138,11 +142,13 @@ function emitMatrixVariant(
       const split = role === 'decode';
       const options = { ...common, unit, tiling: split ? parts : tiling, split };
       const emit = (own: Kernel, again: boolean): Kernel =>
-        withText(
-          own,
-          MATRIX_DIRECTIVES,
-          (split ? partLayout : layout).rows,
-          emitMatrixKernel(target, pass, { ...options, name: own.name, again }),
+        remembered(known, JSON.stringify([own.name, unit, options.tiling]), () =>
+          withText(
+            own,
+            MATRIX_DIRECTIVES,
+            (split ? partLayout : layout).rows,
+            emitMatrixKernel(target, pass, { ...options, name: own.name, again }),
+          ),
         );
       const marked = { ...kernel, name: `${kernel.name}_again`, role: `${role}_again` } as const;
       return layout.care === 'later' ? [emit(kernel, false), emit(marked, true)] : [emit(kernel, false)];
@@ -152,11 +158,13 @@ function emitMatrixVariant(
     if (pass.complete) return [kernel];
     if (kernel.role === 'merge')
       return [
-        withText(
-          kernel,
-          '',
-          partLayout.rows,
-          emitMergeKernel(target, pass, { ...common, rows: partLayout.rows }),
+        remembered(known, JSON.stringify([kernel.name, partLayout.rows]), () =>
+          withText(
+            kernel,
+            '',
+            partLayout.rows,
+            emitMergeKernel(target, pass, { ...common, rows: partLayout.rows }),
+          ),
         ),
       ];
     return matrices('decode');

@@ -1,5 +1,7 @@
 import type { Preludes } from '../ir/program.js';
-import { wgsl } from './wgsl.js';
+import { tidy, wgsl } from './wgsl.js';
+
+const whole = (...template: Parameters<typeof wgsl>): string => tidy(wgsl(...template));
 
 /**
  * What the storage types are in WGSL. One array element always holds four numbers, so that kernels index all types
@@ -9,19 +11,19 @@ import { wgsl } from './wgsl.js';
  */
 export const PRELUDES: Preludes = {
   inputs: {
-    f32: wgsl`
+    f32: whole`
       // Four numbers of q, k or v: f32.
       alias Quad = vec4<f32>;
       fn read_quad(x: Quad) -> vec4<f32> {
         return x;
       }`,
-    f16: wgsl`
+    f16: whole`
       // Four numbers of q, k or v: f16, two a word.
       alias Quad = vec2<u32>;
       fn read_quad(x: Quad) -> vec4<f32> {
         return vec4<f32>(unpack2x16float(x.x), unpack2x16float(x.y));
       }`,
-    bf16: wgsl`
+    bf16: whole`
       // Four numbers of q, k or v: bf16, two a word. It is the upper half of f32.
       alias Quad = vec2<u32>;
       fn read_quad(x: Quad) -> vec4<f32> {
@@ -29,7 +31,7 @@ export const PRELUDES: Preludes = {
       }`,
   },
   octets: {
-    f32: wgsl`
+    f32: whole`
       // Eight numbers of q, k or v: f32.
       struct Oct {
         low: vec4<f32>,
@@ -41,7 +43,7 @@ export const PRELUDES: Preludes = {
       fn read_high(x: Oct) -> vec4<f32> {
         return x.high;
       }`,
-    f16: wgsl`
+    f16: whole`
       // Eight numbers of q, k or v: f16, two a word.
       alias Oct = vec4<u32>;
       fn read_low(x: Oct) -> vec4<f32> {
@@ -50,7 +52,7 @@ export const PRELUDES: Preludes = {
       fn read_high(x: Oct) -> vec4<f32> {
         return vec4<f32>(unpack2x16float(x.z), unpack2x16float(x.w));
       }`,
-    bf16: wgsl`
+    bf16: whole`
       // Eight numbers of q, k or v: bf16, two a word. It is the upper half of f32.
       alias Oct = vec4<u32>;
       fn read_low(x: Oct) -> vec4<f32> {
@@ -61,7 +63,7 @@ export const PRELUDES: Preludes = {
       }`,
   },
   outputs: {
-    f32: wgsl`
+    f32: whole`
       // Four numbers of out: f32.
       alias OutQuad = vec4<f32>;
       fn read_out(x: OutQuad) -> vec4<f32> {
@@ -70,7 +72,7 @@ export const PRELUDES: Preludes = {
       fn write_out(x: vec4<f32>) -> OutQuad {
         return x;
       }`,
-    f16: wgsl`
+    f16: whole`
       // Four numbers of out: f16, two a word.
       alias OutQuad = vec2<u32>;
       fn read_out(x: OutQuad) -> vec4<f32> {
@@ -101,7 +103,7 @@ export const PRELUDES: Preludes = {
         half |= (bits >> vec4<u32>(16u)) & vec4<u32>(0x8000u);
         return half.xz | (half.yw << vec2<u32>(16u));
       }`,
-    bf16: wgsl`
+    bf16: whole`
       // Four numbers of out: bf16, two a word. It is the upper half of f32.
       alias OutQuad = vec2<u32>;
       fn read_out(x: OutQuad) -> vec4<f32> {
@@ -117,7 +119,7 @@ export const PRELUDES: Preludes = {
       }`,
   },
   directOutputs: {
-    f16: wgsl`
+    f16: whole`
       // Four numbers of out: f16, two a word.
       alias OutQuad = vec2<u32>;
       fn read_out(x: OutQuad) -> vec4<f32> {

@@ -1,5 +1,6 @@
 import type { Binding, BindingName, UniformField, UniformSource } from '../ir/program.js';
-import { wgsl } from './wgsl.js';
+import { remembered } from './remembered.js';
+import { tidy, wgsl } from './wgsl.js';
 
 /**
  * A shader while it is printed: collects the uniform fields, bindings and helper functions that its text turns out to
@@ -59,11 +60,18 @@ export interface ShaderOptions {
   readonly types?: Readonly<Partial<Record<BindingName, BindingType>>>;
 }
 
-/** @param windows whether only some of the keys may be at hand: Target.windows */
-export function createShader(
-  { windows }: { readonly windows: boolean },
-  options: ShaderOptions = {},
-): Shader {
+/** Whose shaders they are, and whether only some of the keys may be at hand: see Target.windows. */
+export interface ShaderOwner {
+  readonly windows: boolean;
+}
+
+/** Parts of texts as they were printed, for each owner: its kernels share most of them. */
+const PRINTED = new WeakMap<ShaderOwner, Map<string, string>>();
+
+export function createShader(owner: ShaderOwner, options: ShaderOptions = {}): Shader {
+  const { windows } = owner;
+  const printed = PRINTED.get(owner) ?? new Map<string, string>();
+  PRINTED.set(owner, printed);
   const types = { ...TYPES, ...options.types };
   const uniforms = new Map<string, UniformField>();
   const accesses = new Map<BindingName, Binding['access']>();
@@ -100,6 +108,7 @@ export function createShader(
         ...body,
         ...helpers.values(),
       ]
+        .map((part) => remembered(printed, part, tidy))
         .filter((part) => part !== '')
         .join('\n\n') + '\n',
     get uniforms() {

@@ -36,8 +36,7 @@ export function targetOf(info: EmitInfo): Target {
  * Prints a schedule as WGSL: the `portable` family, f32 arithmetic within WebGPU's default limits. The kernels run in the order
  * given; of a pass's kernels either `tiles` runs or `decode` and `merge`.
  */
-export function emitVariant(schedule: Schedule, index: number, info: EmitInfo): Variant {
-  const target = targetOf(info);
+export function emitVariant(schedule: Schedule, index: number, target: Target): Variant {
   const { passes } = schedule;
   const kernels: Kernel[] = [];
   const add = (
@@ -116,9 +115,9 @@ export function emitVariants(
   info: EmitInfo,
   families: Families,
 ): readonly Variant[] {
-  const portable = schedules.map((s, n) => emitVariant(s, n, info));
-  if (families === 'portable') return portable;
   const target = targetOf(info);
+  const portable = schedules.map((s, n) => emitVariant(s, n, target));
+  if (families === 'portable') return portable;
   const base = schedules.map((s, n) => withSubgroupDecoding(portable[n], s, target));
   const subgroup = schedules.flatMap((s, n) => emitSubgroupVariant(base[n], s, target) ?? []);
   const matrix = schedules.flatMap((s, n) => emitMatrixVariants(base[n], s, target));

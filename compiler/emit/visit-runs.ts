@@ -51,8 +51,7 @@ export function visitRuns(shader: Shader, split: boolean, one: string): Visit {
       ${split ? '// Tiles of the runs before.\nvisited: u32,' : ''}
     }
     fn first_tile(at: Place) -> Cursor {
-      let row = ${part('offsets')}
-        + (plan_entry(at) * ${count('classes')} + u32(at.residue)) * ${count('tiles')} + at.tile;
+      let row = ${part('offsets')} + (plan_entry(at) * ${count('classes')} + u32(at.residue)) * ${count('tiles')} + at.tile;
       return Cursor(${plan}[row], ${plan}[row + 1u], 0u, NO_PAIR, 0, 0u, 0u${split ? ', 0u' : ''});
     }`,
     wgsl`

@@ -1,77 +1,57 @@
-/** Text of WGSL: a template tag that keeps indentation right, and literals. */
+/** Text of WGSL: a template tag, the indentation of what it makes, and literals. */
 
 export type Piece = string | number | readonly string[];
 
 /**
- * Joins a template: text of several lines keeps the indentation of the place where it is put, arrays are joined line
- * by line, empty lines are dropped, and the indentation of the first line is taken off all of them.
- *
- * Text comes through here once for each template around it, so lines inside a piece are not looked at one by one
- * where nothing but their indentation changes.
+ * Joins a template; arrays are joined line by line, and space at both ends is left out. What is in between stays as
+ * it is: most text comes through here once for each template around it, and is indented once, by `tidy`.
  */
 export function wgsl(strings: TemplateStringsArray, ...pieces: readonly Piece[]): string {
-  let out = '';
-  let margin = -1;
-  /** The line that is being put together. */
-  let line = '';
-  const finish = (): void => {
-    const text = line.trim();
-    if (text === '') return;
-    const indent = indentOf(line);
-    if (margin < 0) margin = indent;
-    else out += '\n';
-    out += ' '.repeat(Math.max(0, indent - margin)) + text;
-  };
-  const append = (text: string, indent: number): void => {
-    const first = text.indexOf('\n');
-    if (first < 0) {
-      line += text;
-      return;
-    }
-    const last = text.lastIndexOf('\n');
-    line += text.slice(0, first);
-    finish();
-    const pad = ' '.repeat(indent);
-    if (last > first) {
-      const between = text.slice(first + 1, last);
-      if (margin >= 0 && indent >= margin && isTidy(between)) {
-        const more = `\n${' '.repeat(indent - margin)}`;
-        out += more + (more === '\n' ? between : between.replaceAll('\n', more));
-      } else {
-        for (const own of between.split('\n')) {
-          line = pad + own;
-          finish();
-        }
-      }
-    }
-    line = pad + text.slice(last + 1);
-  };
-  append(strings[0], 0);
-  pieces.forEach((piece, n) => {
-    append(typeof piece === 'object' ? piece.join('\n') : String(piece), indentOf(line));
-    append(strings[n + 1], 0);
-  });
-  finish();
+  const last = pieces.length;
+  if (last === 0) return strings[0].trim();
+  let out = strings[0].trimStart();
+  for (let n = 0; n < last; n++) {
+    const piece = pieces[n];
+    out += typeof piece === 'object' ? piece.join('\n') : String(piece);
+    out += n + 1 < last ? strings[n + 1] : strings[last].trimEnd();
+  }
   return out;
 }
 
-function indentOf(line: string): number {
-  let n = 0;
-  while (line.charCodeAt(n) === 32) n++;
-  return n;
+/** Whole text, line by line: indented by the brackets that are open, without empty lines. */
+export function tidy(text: string): string {
+  let out = '';
+  let depth = 0;
+  for (const long of text.split('\n')) {
+    const line = long.trim();
+    if (line === '') continue;
+    const { closed, more } = brackets(line);
+    out += (out === '' ? '' : '\n') + indentation(depth - closed) + line;
+    depth += more;
+  }
+  return out;
 }
 
-/** Is no line empty, and has none a blank at its end? Other space than blanks is left to the long way. */
-function isTidy(text: string): boolean {
-  if (text.includes('\t') || text.includes('\r')) return false;
-  for (let from = 0; ;) {
-    const at = text.indexOf('\n', from);
-    const end = at < 0 ? text.length : at;
-    if (end === from || text.charCodeAt(end - 1) === 32) return false;
-    if (at < 0) return true;
-    from = at + 1;
+const indentation = (depth: number): string => '  '.repeat(Math.max(0, depth));
+
+/** How many brackets a line closes before all else, and how many more it opens than it closes; comments have none. */
+function brackets(line: string): { readonly closed: number; readonly more: number } {
+  let closed = 0;
+  let more = 0;
+  for (let at = 0; at < line.length; at++) {
+    const c = line.charCodeAt(at);
+    if (c === OPEN || c === OPEN_LIST || c === OPEN_BLOCK) more++;
+    else if (c === CLOSE || c === CLOSE_LIST || c === CLOSE_BLOCK) {
+      more--;
+      if (closed === at) closed++;
+    } else if (c === SLASH && line.charCodeAt(at + 1) === SLASH) break;
   }
+  return { closed, more };
 }
+
+const [OPEN, CLOSE, OPEN_LIST, CLOSE_LIST, OPEN_BLOCK, CLOSE_BLOCK, SLASH] = [...'()[]{}/'].map((c) =>
+  c.charCodeAt(0),
+);
 
 /** Lines for n = 0 … count − 1: unrolled code, because private arrays are indexed by constants only. */
 export function lines(count: number, line: (n: number) => string): readonly string[] {

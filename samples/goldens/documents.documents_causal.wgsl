@@ -232,8 +232,7 @@ struct Cursor {
   count: u32,
 }
 fn first_tile(at: Place) -> Cursor {
-  let row = shape.offsets
-    + (plan_entry(at) * shape.classes + u32(at.residue)) * shape.tiles + at.tile;
+  let row = shape.offsets + (plan_entry(at) * shape.classes + u32(at.residue)) * shape.tiles + at.tile;
   return Cursor(plan[row], plan[row + 1u], 0u, NO_PAIR, 0, 0u, 0u);
 }
 
@@ -874,8 +873,7 @@ struct Cursor {
   visited: u32,
 }
 fn first_tile(at: Place) -> Cursor {
-  let row = shape.offsets
-    + (plan_entry(at) * shape.classes + u32(at.residue)) * shape.tiles + at.tile;
+  let row = shape.offsets + (plan_entry(at) * shape.classes + u32(at.residue)) * shape.tiles + at.tile;
   return Cursor(plan[row], plan[row + 1u], 0u, NO_PAIR, 0, 0u, 0u, 0u);
 }
 

@@ -1,64 +1,107 @@
-// The template tag that joins kernels' text, against the same said in the plainest way.
+// The template tag that joins kernels' text, and how the whole is indented.
 
 import test from 'ava';
-import { wgsl, type Piece } from '../../compiler/emit/wgsl.js';
+import { tidy, wgsl, type Piece } from '../../compiler/emit/wgsl.js';
 import { randomNumbers } from '../../cli/random.js';
 
-/** What `wgsl` means: pieces are indented like their place, then every line is looked at. */
-function plainly(strings: readonly string[], pieces: readonly Piece[]): string {
-  let text = strings[0];
-  pieces.forEach((piece, n) => {
-    const value = typeof piece === 'object' ? piece.join('\n') : String(piece);
-    const line = text.slice(text.lastIndexOf('\n') + 1);
-    text += value.replaceAll('\n', `\n${/^ */.exec(line)?.[0] ?? ''}`) + strings[n + 1];
-  });
-  const lines = text.split('\n').filter((line) => line.trim() !== '');
-  const margin = /^ */.exec(lines[0] ?? '')?.[0].length ?? 0;
-  return lines.map((line) => line.slice(Math.min(margin, line.search(/\S/))).trimEnd()).join('\n');
-}
-
-const template = (strings: readonly string[]): TemplateStringsArray =>
-  Object.assign([...strings], { raw: strings }) as unknown as TemplateStringsArray;
-
-test('indentation is that of the place, and empty lines are left out', (t) => {
+test('indentation is that of the open brackets, and empty lines are left out', (t) => {
   const inner = wgsl`
-    if (a) {
-      b();
-    }`;
-  t.is(inner, 'if (a) {\n  b();\n}');
+        if (a) {
+      b(
+        c,
+          d[0],
+      );
+    } else {
+        e();
+            }`;
   const none = '';
   t.is(
-    wgsl`
+    tidy(wgsl`
     fn f() {
       ${inner}
       ${none}
-      ${['x();', '', 'y();']}
+
+      ${['x();', '', '  y(', 'z)', '']}
       let z = ${1};
-    }`,
-    'fn f() {\n  if (a) {\n    b();\n  }\n  x();\n  y();\n  let z = 1;\n}',
+    }
+    `),
+    [
+      'fn f() {',
+      '  if (a) {',
+      '    b(',
+      '      c,',
+      '      d[0],',
+      '    );',
+      '  } else {',
+      '    e();',
+      '  }',
+      '  x();',
+      '  y(',
+      '    z)',
+      '  let z = 1;',
+      '}',
+    ].join('\n'),
   );
-  t.is(wgsl`${['a', '  b ', '', '   ', 'c']}`, 'a\n  b\nc');
-  t.is(wgsl``, '');
 });
 
-test('random templates', (t) => {
+test('brackets in comments are words', (t) => {
+  const text = 'a { // from [0, 1) to (2\n// {\n  b / c;\n}';
+  t.is(tidy(text), 'a { // from [0, 1) to (2\n  // {\n  b / c;\n}');
+  t.is(tidy('//   kept: (\nd'), '//   kept: (\nd');
+});
+
+test('a template ends where its text does', (t) => {
+  t.is(
+    wgsl`
+    let a = ${1};
+    `,
+    'let a = 1;',
+  );
+  t.is(wgsl``, '');
+  t.is(
+    wgsl`
+    ${''}
+    `,
+    '',
+  );
+  t.is(tidy(wgsl`${['a', '  b ', '', '   ', 'c']}`), 'a\nb\nc');
+  t.is(
+    `let x = ${wgsl`
+    y`};`,
+    'let x = y;',
+  );
+});
+
+test('random templates: what is tidied inside makes no difference outside', (t) => {
   const random = randomNumbers(11);
   const below = (n: number): number => Math.floor(random() * n);
-  const PARTS = ['\n', '\n', '  ', '    ', 'a', 'b c', ' ', 'x();', '{', '\n\n', '// d'] as const;
+  const PARTS = ['\n', '\n', '  ', 'a', 'b c', ' ', 'x();', '{\n', '}', '(', ')', '[0]', '\n\n', '// d (\n'];
   const text = (): string => Array.from({ length: below(9) }, () => PARTS[below(PARTS.length)]).join('');
-  const piece = (depth: number): Piece => {
-    const kind = below(5);
-    if (kind === 0) return below(100);
-    if (kind === 1) return Array.from({ length: below(4) }, () => text());
-    if (kind === 2 && depth > 0) return made(depth - 1);
-    return text();
+  const template = (strings: readonly string[]): TemplateStringsArray =>
+    Object.assign([...strings], { raw: strings }) as unknown as TemplateStringsArray;
+  const ownLines = (s: string): string => `\n${s}\n`;
+  const made = (depth: number, done: (s: string) => string, source: () => number): string => {
+    const count = 1 + (source() % 3);
+    const strings = Array.from({ length: count + 1 }, () => ownLines(texts[source() % texts.length]));
+    const pieces = strings.slice(1).map((): Piece => {
+      const kind = source() % 4;
+      if (kind === 0) return source() % 100;
+      if (kind === 1) return [texts[source() % texts.length], texts[source() % texts.length]];
+      return depth > 0 ? made(depth - 1, done, source) : texts[source() % texts.length];
+    });
+    return done(wgsl(template(strings), ...pieces));
   };
-  const made = (depth: number): string => {
-    const strings = Array.from({ length: 1 + below(4) }, () => text());
-    const pieces = strings.slice(1).map(() => piece(depth));
-    const joined = wgsl(template(strings), ...pieces);
-    t.is(joined, plainly(strings, pieces), JSON.stringify({ strings, pieces }));
-    return joined;
-  };
-  for (let n = 0; n < 5000; n++) made(3);
+  const texts = Array.from({ length: 200 }, text);
+  for (let n = 0; n < 2000; n++) {
+    const draws = Array.from({ length: 400 }, () => below(1 << 20));
+    const from = (): (() => number) => {
+      let at = 0;
+      return () => draws[at++ % draws.length];
+    };
+    const whole = tidy(made(3, (s) => s, from()));
+    t.is(tidy(made(3, tidy, from())), whole);
+    t.is(tidy(whole), whole);
+    t.notRegex(whole, /^$|[ \t]$/m);
+    t.is(whole.replace(/\s+/g, ''), made(3, (s) => s, from()).replace(/\s+/g, ''));
+  }
 });
