@@ -7,7 +7,7 @@ import type { Pass, PassPlan, Schedule, TilePass } from '../compiler/ir/schedule
 import type { Bound } from './bind.js';
 import { requireHost } from './bind.js';
 import { DECODE_QUERIES, divisionPays, packingFor, splitsFor, type Packing } from './divide.js';
-import { denseBudget, lengthOutOfRange } from './errors.js';
+import { denseBudget, isAttncError, lengthOutOfRange } from './errors.js';
 import { gatherBytes, gatherWorkgroups } from './gathers.js';
 import { hostInputs } from './input-uses.js';
 import type { ChooseOptions } from './pick-variant.js';
@@ -138,6 +138,30 @@ function workgroupsOf(
     default:
       return whole;
   }
+}
+
+/**
+ * Of variants the first of those that would run the same kernels: tilings share the kernels that divide the keys, for
+ * one. What cannot be planned stays.
+ */
+export function unlikeLaunches(
+  variants: readonly Variant[],
+  bound: Bound,
+  options: ChooseOptions = {},
+): readonly Variant[] {
+  const seen = new Set<string>();
+  return variants.filter((variant) => {
+    let launches: readonly Launch[];
+    try {
+      ({ launches } = planLaunches(variant, bound, options));
+    } catch (error) {
+      if (isAttncError(error)) return true;
+      throw error;
+    }
+    const kernels = launches.map(({ kernel, total }) => [kernel.directives, kernel.wgsl, total]);
+    const key = JSON.stringify([variant.schedule, kernels]);
+    return !seen.has(key) && seen.add(key);
+  });
 }
 
 interface PlannedPass {

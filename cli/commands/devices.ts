@@ -16,6 +16,8 @@ interface Taken {
   readonly name: string;
   readonly kind: string;
   readonly why: string;
+  /** Whether results in f16 are rounded by its own conversion, since that was seen to be exact, or by integers. */
+  readonly roundsF16: 'itself' | 'by integers';
 }
 
 export function devicesCommand(session: Session): Command {
@@ -32,14 +34,22 @@ export function devicesCommand(session: Session): Command {
 }
 
 async function devices(session: Session, options: Options): Promise<number> {
-  const { listDevices, openDevice } = await import('../../runtime/node/index.js');
+  const [{ listDevices, openDevice }, { convertsExactly }, { PRELUDES }] = await Promise.all([
+    import('../../runtime/node/index.js'),
+    import('../../runtime/direct-outputs.js'),
+    import('../../compiler/emit/preludes.js'),
+  ]);
   session.progress.step('looking for devices');
   let taken: Taken | undefined;
   let problem: AttncError | undefined;
   try {
-    const { name, kind, why, close } = await openDevice({ device: options.device });
-    close();
-    taken = { name, kind, why };
+    const { device, name, kind, why, close } = await openDevice({ device: options.device });
+    try {
+      const isExact = await convertsExactly(device, { preludes: PRELUDES }, 'f16');
+      taken = { name, kind, why, roundsF16: isExact ? 'itself' : 'by integers' };
+    } finally {
+      close();
+    }
   } catch (error) {
     if (!isAttncError(error, 'no-adapter')) throw error;
     problem = error;
@@ -54,6 +64,7 @@ async function devices(session: Session, options: Options): Promise<number> {
         `${listed([
           ['taken', taken.name],
           ['why', taken.why],
+          ['rounds', `results in f16 ${taken.roundsF16}`],
         ])}\n`,
       );
     session.io.stdout.write(list.devices.map((d) => `${deviceText(d)}\n`).join(''));

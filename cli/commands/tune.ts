@@ -75,10 +75,14 @@ async function tune(session: Session, file: string, options: Options): Promise<n
   const [{ openDevice, loadTuned, saveTuned }, parts, runtime, data] = await Promise.all([
     import('../../runtime/node/index.js'),
     import('../bench/index.js'),
-    Promise.all([import('../../runtime/pick-variant.js'), import('../../runtime/prepare.js')]),
+    Promise.all([
+      import('../../runtime/pick-variant.js'),
+      import('../../runtime/prepare.js'),
+      import('../../runtime/launches.js'),
+    ]),
     import('../../runtime/tuned.js'),
   ]);
-  const [{ candidates, chooseVariant }, { choose }] = runtime;
+  const [{ candidates, chooseVariant }, { choose }, { unlikeLaunches }] = runtime;
   parts.checkMeasurable(work, options);
   session.progress.step('making up tensors');
   const { tensors, types } = parts.storedTensors(work, options);
@@ -95,7 +99,8 @@ async function tune(session: Session, file: string, options: Options): Promise<n
     const { program, bound } = work;
     const { rows, expected } = parts.sampleOracle(session, work, tensors);
     const prepared = choose(device, program);
-    const usual = data.choiceOf(program, chooseVariant(prepared, bound, types));
+    const first = chooseVariant(prepared, bound, types);
+    const usual = data.choiceOf(program, first);
     const measure = async (variant: Variant, n: number, all: number): Promise<Tried> => {
       const choice = data.choiceOf(program, variant);
       const { family, tiling } = choice;
@@ -131,7 +136,8 @@ async function tune(session: Session, file: string, options: Options): Promise<n
         return { ...choice, time: undefined, clock: undefined, problem: error.message };
       }
     };
-    const there = candidates(prepared, bound, types);
+    const others = candidates(prepared, bound, types).filter((variant) => variant !== first);
+    const there = unlikeLaunches([first, ...others], bound, options);
     const tried: Tried[] = [];
     for (const [n, variant] of there.entries()) tried.push(await measure(variant, n, there.length));
     const best = fastest(tried);

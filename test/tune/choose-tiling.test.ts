@@ -4,6 +4,7 @@ import test from 'ava';
 import { compile } from '../../compiler/index.js';
 import type { Program, Variant } from '../../compiler/ir/program.js';
 import { bind } from '../../runtime/bind.js';
+import { unlikeLaunches } from '../../runtime/launches.js';
 import { chooseTiling, tileRows, tilingFacts, tilingLabel } from '../../runtime/choose-tiling.js';
 
 const compiled = (text: string, set: Record<string, number> = {}): Program => {
@@ -198,4 +199,21 @@ test('kernels that take a part of the keys have tiles of 64 rows, and all that g
     });
   }
   t.true(found > 0);
+});
+
+test('what would run the same kernels is measured once', (t) => {
+  const shapes = (queries: number) => ({ q: [1, 8, queries, 64], k: [1, 8, 8192, 64], v: [1, 8, 8192, 64] });
+  // Kernels for subgroups of another size are left out, as for a device.
+  const there = DENSE.variants
+    .filter((v) => v.matrix === undefined || v.matrix.m === 16)
+    .map((v) => ({ ...v, kernels: v.kernels.filter((k) => (k.subgroups?.least ?? 8) === 8) }));
+  const left = (queries: number) => {
+    const { q, k, v } = shapes(queries);
+    return unlikeLaunches(there, bind(DENSE, { q, k, v }, {})).map(({ family }) => family);
+  };
+  // Whole tiles: every tiling has kernels of its own.
+  t.is(left(8192).length, there.length);
+  // Decoding: matrix kernels don't pay for few rows, so all tilings have those for subgroups.
+  t.true(there.length > 6);
+  t.deepEqual(left(1), ['portable', 'subgroup']);
 });
