@@ -16,8 +16,11 @@ interface Taken {
   readonly name: string;
   readonly kind: string;
   readonly why: string;
-  /** Whether results in f16 are rounded by its own conversion, since that was seen to be exact, or by integers. */
-  readonly roundsF16: 'itself' | 'by integers';
+  /**
+   * Whether results in f16 are rounded by its own conversion, since that was seen to be exact, or by integers; null
+   * where it could not be asked, as of the null device.
+   */
+  readonly roundsF16: 'itself' | 'by integers' | null;
 }
 
 export function devicesCommand(session: Session): Command {
@@ -34,19 +37,14 @@ export function devicesCommand(session: Session): Command {
 }
 
 async function devices(session: Session, options: Options): Promise<number> {
-  const [{ listDevices, openDevice }, { convertsExactly }, { PRELUDES }] = await Promise.all([
-    import('../../runtime/node/index.js'),
-    import('../../runtime/direct-outputs.js'),
-    import('../../compiler/emit/preludes.js'),
-  ]);
+  const { listDevices, openDevice } = await import('../../runtime/node/index.js');
   session.progress.step('looking for devices');
   let taken: Taken | undefined;
   let problem: AttncError | undefined;
   try {
     const { device, name, kind, why, close } = await openDevice({ device: options.device });
     try {
-      const isExact = await convertsExactly(device, { preludes: PRELUDES }, 'f16');
-      taken = { name, kind, why, roundsF16: isExact ? 'itself' : 'by integers' };
+      taken = { name, kind, why, roundsF16: kind === 'null' ? null : await rounding(device, session.note) };
     } finally {
       close();
     }
@@ -64,13 +62,29 @@ async function devices(session: Session, options: Options): Promise<number> {
         `${listed([
           ['taken', taken.name],
           ['why', taken.why],
-          ['rounds', `results in f16 ${taken.roundsF16}`],
+          ...(taken.roundsF16 === null
+            ? []
+            : [['rounds', `results in f16 ${taken.roundsF16}`] as [string, string]]),
         ])}\n`,
       );
     session.io.stdout.write(list.devices.map((d) => `${deviceText(d)}\n`).join(''));
     session.io.stdout.write(list.empty.map((e) => `${e.source}: nothing (${e.reason})\n`).join(''));
   }
   return problem ? session.error(problem) : STATUS.done;
+}
+
+/** A device that fails here is one that the list may be wanted for: that is told, and the list goes on. */
+export async function rounding(device: GPUDevice, note: Session['note']): Promise<Taken['roundsF16']> {
+  const [{ convertsExactly }, { PRELUDES }] = await Promise.all([
+    import('../../runtime/direct-outputs.js'),
+    import('../../compiler/emit/preludes.js'),
+  ]);
+  try {
+    return (await convertsExactly(device, { preludes: PRELUDES }, 'f16')) ? 'itself' : 'by integers';
+  } catch (error) {
+    note(`attnc: how it rounds is not known: ${error instanceof Error ? error.message : String(error)}`);
+    return null;
+  }
 }
 
 function deviceText(d: ListedDevice): string {

@@ -136,6 +136,7 @@ async function tune(session: Session, file: string, options: Options): Promise<n
         return { ...choice, time: undefined, clock: undefined, problem: error.message };
       }
     };
+    session.progress.step('planning');
     const others = candidates(prepared, bound, types).filter((variant) => variant !== first);
     const there = unlikeLaunches([first, ...others], bound, options);
     const tried: Tried[] = [];

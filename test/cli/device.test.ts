@@ -1,6 +1,8 @@
 /** run, verify and devices on a real device (SwiftShader, unless the environment says another). */
 import { readFileSync, writeFileSync } from 'node:fs';
 import test from 'ava';
+import { rounding } from '../../cli/commands/devices.js';
+import { openDevice } from '../../runtime/node/index.js';
 import { readSafetensors, writeSafetensors } from '../../runtime/files/index.js';
 import { fromNumbers, tensor, type Tensor } from '../../runtime/tensor.js';
 import { attnc, DEVICE, isTidy, scratch } from './harness.js';
@@ -20,9 +22,22 @@ test.serial('devices: which one is taken and why, and all others', async (t) => 
   // SwiftShader's own conversion is not exact (test/storage/direct-outputs).
   if (json.taken.kind === 'swiftshader') t.is(json.taken.roundsF16, 'by integers');
   t.true(json.devices.some((d) => d.kind === json.taken.kind));
+  const nothing = await attnc('devices --device null');
+  t.is(nothing.status, 0);
+  t.regex(nothing.stdout, /^taken .+\nwhy .+\n(?!rounds)/);
   const none = await attnc('devices --device nosuch --json');
   t.is(none.status, 3);
   t.is((JSON.parse(none.stdout) as { taken: unknown }).taken, null);
+});
+
+test.serial('a device that fails when it is asked how it rounds', async (t) => {
+  const { device, close } = await openDevice({ device: DEVICE });
+  const notes: string[] = [];
+  device.destroy();
+  t.is(await rounding(device, (text) => void notes.push(text)), null);
+  t.is(notes.length, 1);
+  t.regex(notes[0], /^attnc: how it rounds is not known: .*lost/);
+  close();
 });
 
 test.serial('run --random: a summary, and the results as a file that run reads back', async (t) => {

@@ -130,3 +130,20 @@ test.serial('what is wrong is reported and never kept', async (t) => {
   t.regex(failed.stderr, /^attnc: error\[ATTN4006\]: none of \d+ candidates ran: (out|lse) differs/);
   t.false(existsSync(nothing));
 });
+
+test.serial('what runs the same kernels is measured once', async (t) => {
+  const path = scratch(t);
+  const [program, file] = [path('program.json'), path('tuned.json')];
+  const { program: made } = compile('pattern p { i -> j when abs(i - j) <= 3 }', {
+    dim: 16,
+    target: 'portable',
+  });
+  const [variant] = made!.variants;
+  writeFileSync(program, packProgram({ ...made!, variants: [variant, { ...variant, tiling: 'as before' }] }));
+  const { status, stdout, stderr } = await attnc(`tune ${program} ${SIZE} ${FEW} --cache ${file} --json`);
+  t.is(status, 0, stderr);
+  const { candidates } = JSON.parse(stdout) as Tuned;
+  t.is(candidates.length, 1);
+  t.like(candidates[0], { family: 'portable', kept: true, usual: true });
+  t.not(candidates[0].tiling, 'as before');
+});
