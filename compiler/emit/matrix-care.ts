@@ -1,11 +1,12 @@
 import { markWords, type MatrixLayout } from './matrix-layout.js';
-import { offReference } from './matrix-steady.js';
+import { allBlocks } from './matrix-products.js';
+import { correctReference, offReference, tellsReference } from './matrix-steady.js';
 import type { Shader } from './shader.js';
-import { lines, wgsl } from './wgsl.js';
+import { wgsl } from './wgsl.js';
 
 /**
  * What matrix kernels do about results that need care (see `Care`). A kernel that leaves them to another one writes a
- * mark for each of its workgroups, 0 or 1; the other one's workgroups, few of them, look through the marks.
+ * mark for each of its workgroups, 0 if there are none; the other one's workgroups, few of them, look through the marks.
  */
 
 /** Statements before the end can vote. */
@@ -23,32 +24,46 @@ export const leaveNothing = (shader: Shader): string => wgsl`
     ${shader.bind('marks', 'read_write')}[number] = 0u;
   }`;
 
-/** Statements that leave results which need care, once they are in the lanes. */
-export function careOrLeave(shader: Shader, layout: MatrixLayout): string {
+/** Statements that do results again, or leave them, which need care, once they are in the lanes. */
+export function careOrLeave(shader: Shader, layout: MatrixLayout, one: string): string {
   if (layout.care === 'always') return '';
   // Of other rows' results, too, that this lane has read.
-  const bad = (b: number): string => {
-    const infinite = `bits_${b} == INFINITY_BITS`;
-    return layout.steady ? `${infinite} || (row_${b} >= 0 && (${offReference(b)}))` : infinite;
-  };
-  const any = lines(layout.blocks, (b) => bad(b)).join(' || ');
-  const vote = wgsl`
-    if (${any}) {
-      atomicStore(&flags[CARE], 1u);
-    }
-    let needs_care = workgroupUniformLoad(&flags[CARE]);`;
+  const infinite = (b: number): string => `bits_${b} == INFINITY_BITS`;
+  const blocks = allBlocks(layout);
   if (layout.care === 'here') {
     return wgsl`
       if (!careful) {
-        ${vote}
+        if (${blocks.map(infinite).join(' || ')}) {
+          atomicStore(&flags[CARE], 1u);
+        }
+        let needs_care = workgroupUniformLoad(&flags[CARE]);
         if (needs_care != 0u) {
           careful = true;
           continue;
         }
       }`;
   }
+  const off = (b: number): string => `row_${b} >= 0 && (${offReference(b)})`;
+  const any = blocks.map((b) => `${infinite(b)} || (${off(b)})`).join(' || ');
+  const tells = blocks.map((b) => `${off(b)} && ${tellsReference(b)}`);
+  // 1: care. 2: other references may do.
+  const what = layout.retries ? `select(1u, 2u, ${tells.map((t) => `(${t})`).join(' || ')})` : '1u';
   return wgsl`
-    ${vote}
+    if (${any}) {
+      ${layout.retries ? `atomicMax(&flags[CARE], ${what});` : `atomicStore(&flags[CARE], ${what});`}
+    }
+    let needs_care = workgroupUniformLoad(&flags[CARE]);
+    ${
+      layout.retries
+        ? wgsl`
+          if (needs_care == 2u && !again) {
+            again = true;
+            once *= ${one};
+            ${blocks.map(correctReference)}
+            continue;
+          }`
+        : ''
+    }
     if (thread == 0u) {
       ${shader.bind('marks', 'read_write')}[number] = needs_care;
     }

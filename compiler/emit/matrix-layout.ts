@@ -41,6 +41,12 @@ export interface MatrixTiling {
    * For patterns whose scores are plain dot products; others rescale, whatever this says.
    */
   readonly steady: boolean;
+  /**
+   * A steady kernel itself does a tile once more whose estimates turn out to be off, relative to what it has found by
+   * then; only what that doesn't help is left to the slow kernel that takes all care. Costs short rows 3 %, long ones
+   * nothing that can be told.
+   */
+  readonly retries: boolean;
 }
 
 /**
@@ -106,6 +112,7 @@ export function matrixLayout(
     ...unit,
     ...tiling,
     steady: steady && !again,
+    retries: tiling.retries && steady && !again,
     prefetch: tiling.prefetch && !again,
     care: again ? 'always' : steady ? 'later' : 'here',
     rows: subgroups * blocks * m,

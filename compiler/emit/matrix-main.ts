@@ -47,7 +47,8 @@ export interface MatrixMain {
  */
 export function emitMatrixMain(main: MatrixMain): string {
   const { shader, pass, layout } = main;
-  const { lanes, m, threads, ownRows, rows, care } = layout;
+  const { lanes, m, threads, ownRows, rows, care, retries } = layout;
+  const tile = care === 'here' ? withCare : retries ? withReferences : withoutCare;
   const hasTile =
     pass.queries.kind === 'grid'
       ? ''
@@ -62,21 +63,7 @@ export function emitMatrixMain(main: MatrixMain): string {
     if (number >= place_count()) {
       return;
     }
-    let at = find_place(number);
-    ${hasTile}
-    ${queriesOf(main)}
-    ${clearCare(layout)}
-    ${
-      care === 'here'
-        ? wgsl`
-          // Again, with care, only if the results turn out to need it.
-          var careful = false;
-          loop {
-            ${attend(main)}
-            break;
-          }`
-        : attend(main)
-    }`;
+    ${tile(main, hasTile)}`;
   const marked = wgsl`
     const careful = true;
     ${eachMarked(
@@ -105,6 +92,46 @@ export function emitMatrixMain(main: MatrixMain): string {
     }`;
 }
 
+/** A tile. What needs care is left to another kernel. */
+const withoutCare = (main: MatrixMain, hasTile: string): string => wgsl`
+  let at = find_place(number);
+  ${hasTile}
+  ${queriesOf(main)}
+  ${clearCare(main.layout)}
+  ${attend(main)}`;
+
+/** A tile, and again with care, only if the results turn out to need it. */
+const withCare = (main: MatrixMain, hasTile: string): string => wgsl`
+  let at = find_place(number);
+  ${hasTile}
+  ${queriesOf(main)}
+  ${clearCare(main.layout)}
+  // Again, with care, only if the results turn out to need it.
+  var careful = false;
+  loop {
+    ${attend(main)}
+    break;
+  }`;
+
+/**
+ * A tile, and again, relative to what has been found, only if estimates turn out to be off. Then everything is found
+ * anew, by a number that only looks new: nothing that is found once is kept in registers for that.
+ */
+const withReferences = (main: MatrixMain, hasTile: string): string => wgsl`
+  // Again, relative to what has been found, only if the estimates turn out to be off: all of it, by a number that only
+  // looks new, so that nothing is kept for that.
+  var again = false;
+  var once = ${main.one};
+  ${allBlocks(main.layout).map(declareReference)}
+  loop {
+    let at = find_place(number * once);
+    ${hasTile}
+    ${queriesOf(main)}
+    ${clearCare(main.layout)}
+    ${attend(main)}
+    break;
+  }`;
+
 /** The positions of the lane's rows, and the queries as matrices. */
 function queriesOf({ shader, layout, finding }: MatrixMain): string {
   const { blocks, m } = layout;
@@ -116,16 +143,19 @@ function queriesOf({ shader, layout, finding }: MatrixMain): string {
     ${stageQueries(shader, layout)}`;
 }
 
+/** The power of two that the weights of a block's row are relative to. */
+const declareReference = (b: number): string => `var reference_${b} = FLOOR;`;
+
 /** From the first key to the results in memory. */
 function attend(main: MatrixMain): string {
   const { shader, layout, split, merge } = main;
-  const { m, blocks, steady, care } = layout;
+  const { m, blocks, steady, care, retries } = layout;
   return wgsl`
     ${lines(
       blocks,
       (b) => wgsl`
       // Of block ${b}: the power of two that weights are relative to, the lane's part of their sum, and the results.
-      var reference_${b} = FLOOR;
+      ${retries ? '' : declareReference(b)}
       var total_${b} = 0.0;
       ${care === 'later' ? '' : `var poisoned_${b} = false;`}
       ${steady ? declareWitnesses(b) : ''}
@@ -134,9 +164,9 @@ function attend(main: MatrixMain): string {
     ${steady ? steadyLoop(main) : onlineLoop(main)}
     ${syncOf(layout).sync}
     // Found again, by a number that only looks new: what the end alone needs takes no registers before it.
-    let end = find_place(number * ${main.one});
+    let end = find_place(number * ${retries ? `(once * ${main.one})` : main.one});
     ${lines(blocks, (b) => `let row_${b} = query_position(end, i32(end.tile), i32(first_row + ${b * m}u + y));`)}
-    ${split ? storeParts(shader, layout) : storeRows(shader, layout, merge)}`;
+    ${split ? storeParts(shader, layout, main.one) : storeRows(shader, layout, merge, main.one)}`;
 }
 
 /** Statements that leave a tile, or a part of it, for the next. */
@@ -204,7 +234,7 @@ function onlineLoop(main: MatrixMain): string {
 
 /** Without rescaling; subgroups may skip what is not for their rows. */
 function steadyLoop(main: MatrixMain): string {
-  const { shader, layout, finding, apart } = main;
+  const { shader, layout, finding, apart, visit } = main;
   const { keys, parts } = layout;
   const isLine = onLine(layout, finding);
   // What of the present keys is needed once the next are on their way.
@@ -226,7 +256,7 @@ function steadyLoop(main: MatrixMain): string {
       ${commitKeys(layout)}
       workgroupBarrier();
       ${scoreTile(layout, chunkOf(layout, 0))}
-      ${estimateReferences(layout, chunkOf(layout, 0))}
+      ${estimateReferences(layout, chunkOf(layout, 0), layout.retries ? visit.most : undefined)}
     }
     while (next.kind != NO_PAIR) {
       workgroupBarrier();

@@ -6,13 +6,19 @@ import { floatLiteral, lines, wgsl } from './wgsl.js';
 
 /**
  * Softmax without rescaling: weights are relative to an estimate of a row's highest score, made once. f16 holds weights
- * of 2^-14 to 2^16 to 11 bits, so the estimate may be off by far; the end of the kernel tells (`offReference`).
+ * of 2^-14 to 2^16 to 11 bits, so the estimate may be off by far; the end of the kernel tells (`offReference`). By then
+ * the highest score is known, and the tile is done once more, relative to that.
  */
 
-/** Statements that estimate the references from the staged keys' scores, whether they are edges or not. */
-export function estimateReferences(layout: MatrixLayout, chunk: Chunk): string {
+/**
+ * Statements that estimate the references from the staged keys' scores, whether they are edges or not.
+ * @param most WGSL of how many keys there may be, if known
+ */
+export function estimateReferences(layout: MatrixLayout, chunk: Chunk, most: string | undefined): string {
   const { sync } = syncOf(layout);
+  const estimate = `top + ${most === undefined ? 'MARGIN' : 'margin'}`;
   return wgsl`
+    ${most === undefined ? '' : `let margin = min(MARGIN, ${FEW_KEYS} - log2(f32(${most})));`}
     ${lines(
       layout.blocks,
       (b) => wgsl`
@@ -22,7 +28,7 @@ export function estimateReferences(layout: MatrixLayout, chunk: Chunk): string {
         ${scoreLets(layout)}
         ${readScores(layout, b)}
         ${findTop(layout, b)}
-        reference_${b} = top + MARGIN;
+        reference_${b} = ${layout.retries ? `select(${estimate}, reference_${b}, again)` : estimate};
       }
       ${b + 1 < layout.blocks ? sync : ''}`,
     )}`;
@@ -129,12 +135,24 @@ export const declareWitnesses = (b: number): readonly string[] => [
 /** Condition: weights of the row were too large for f16, or so small that it rounded them too roughly. */
 export const offReference = (b: number): string => `peak_${b} >= MOST || total_${b} < LEAST * edges_${b}`;
 
+/** Condition: what has been found tells a better reference. (f32 holds weights 2^127 above an estimate.) */
+export const tellsReference = (b: number): string =>
+  `(bitcast<u32>(total_${b}) & INFINITY_BITS) != INFINITY_BITS && peak_${b} > 1e-30`;
+
+/** A statement that takes it: the highest sum of a lane's weights at a time is 2^14 then. */
+export const correctReference = (b: number): string =>
+  `reference_${b} = select(reference_${b}, reference_${b} + log2(peak_${b}) - 14.0, ${tellsReference(b)});`;
+
 /**
  * In powers of two, how far estimated references lie above a row's first scores. Scores may rise 16 + MARGIN above those
  * before f16 is infinite, as scattered ones do; where they don't, a row of N keys is let pass if all its weights together
- * are 2^MARGIN · LEAST · N of the largest, which where a few keys have most of the weight (sinks) they may not be.
+ * are 2^MARGIN · LEAST · N of the largest. Where a few of the first keys have most of the weight (sinks), as good as all
+ * rows of a causal model, that is one of them: so for rows of more than 2^12 keys the margin is less.
  */
 export const MARGIN = 2;
+
+/** The margin of a row of one key that has all the weight, with one power of two to spare: less log2 of the keys. */
+const FEW_KEYS = '14.0';
 
 /** Past this f16 is infinite. */
 export const MOST = 65504;

@@ -48,7 +48,13 @@ function readResults(layout: MatrixLayout, b: number): string {
   const { sync } = syncOf(layout);
   const share = (name: string): readonly string[] =>
     overSharers(layout, (other) => `${name} += subgroupShuffleXor(${name}, ${other});`);
-  const shares = [...share(`total_${b}`), ...(layout.steady ? share(`edges_${b}`) : [])];
+  const highest = (name: string): readonly string[] =>
+    overSharers(layout, (other) => `${name} = max(${name}, subgroupShuffleXor(${name}, ${other}));`);
+  const shares = [
+    ...share(`total_${b}`),
+    ...(layout.steady ? share(`edges_${b}`) : []),
+    ...(layout.retries ? highest(`peak_${b}`) : []),
+  ];
   return wgsl`
     ${shares}
     ${layout.steady ? `// An estimate says nothing of a row without edges.\nreference_${b} = select(FLOOR, reference_${b}, total_${b} > 0.0);` : ''}
@@ -96,10 +102,10 @@ const sharePoison = (layout: MatrixLayout, b: number): string =>
       var poison_${b} = select(0u, 1u, poisoned_${b});
       ${overSharers(layout, (other) => `poison_${b} |= subgroupShuffleXor(poison_${b}, ${other});`)}`;
 
-const readAll = (shader: Shader, layout: MatrixLayout): string => wgsl`
+const readAll = (shader: Shader, layout: MatrixLayout, one: string): string => wgsl`
   ${places(layout)}
   ${allBlocks(layout).map((b) => readResults(layout, b))}
-  ${careOrLeave(shader, layout)}
+  ${careOrLeave(shader, layout, one)}
   ${allBlocks(layout).map((b) => sharePoison(layout, b))}`;
 
 /** Statements that write the lane's quads of a block, by number and part. */
@@ -125,7 +131,8 @@ const eachQuad = (
     }`,
   );
 
-export function storeRows(shader: Shader, layout: MatrixLayout, merge: boolean): string {
+/** @param one a uniform that is 1 */
+export function storeRows(shader: Shader, layout: MatrixLayout, merge: boolean, one: string): string {
   const { sync } = syncOf(layout);
   const blocks = allBlocks(layout);
   const lse = shader.bind('lse', 'read_write');
@@ -139,7 +146,7 @@ export function storeRows(shader: Shader, layout: MatrixLayout, merge: boolean):
     ${merge ? `let old_share_${b}_${q} = subgroupShuffle(of_row_${b}.old_share, row_of_${q});` : ''}
     let is_nan_${b}_${q} = subgroupShuffle(u32(of_row_${b}.is_nan), row_of_${q}) != 0u;`;
   return wgsl`
-    ${readAll(shader, layout)}
+    ${readAll(shader, layout, one)}
     ${merge ? ['// Read by all lanes of a row before one of them writes.', ...blocks.map(before), sync] : ''}
     ${blocks.map((b) => `let of_row_${b} = mix_row(end, max(row_${b}, end.first), reference_${b} * TO_LOG, total_${b}, poison_${b} != 0u${merge ? `, before_${b}` : ''});`)}
     // Told to the lanes that have a row's quads before writing takes lanes apart.
@@ -171,14 +178,14 @@ export function storeRows(shader: Shader, layout: MatrixLayout, merge: boolean):
 }
 
 /** Partial results, as the merging kernel reads them. */
-export function storeParts(shader: Shader, layout: MatrixLayout): string {
+export function storeParts(shader: Shader, layout: MatrixLayout, one: string): string {
   const { rows, m } = layout;
   const parts = shader.bind('parts', 'read_write');
   const width = 2 * layout.valueWidth;
   const start = (b: number, row: string): string =>
     `(number * ${rows}u + first_row + ${b * m}u + ${row}) * ${width + 1}u`;
   return wgsl`
-    ${readAll(shader, layout)}
+    ${readAll(shader, layout, one)}
     ${allBlocks(layout).map(
       (b) => wgsl`
       ${eachQuad(

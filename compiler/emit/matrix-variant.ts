@@ -34,6 +34,7 @@ const tiling = (change: Partial<MatrixTiling>): MatrixTiling => ({
   prefetch: true,
   lone: true,
   steady: false,
+  retries: false,
   ...change,
 });
 
@@ -49,12 +50,21 @@ export function matrixChoices(target: Target): readonly MatrixChoice[] {
     { unit: NVIDIA, tiling: tiling({ subgroups: 8 }) },
     { unit: NVIDIA, tiling: tiling({}) },
   ];
-  const narrow = { unit: NVIDIA, tiling: tiling({ blocks: 2, keys: 32, chunk: 16, steady: true }) };
+  const narrow = {
+    unit: NVIDIA,
+    tiling: tiling({ blocks: 2, keys: 32, chunk: 16, steady: true, retries: true }),
+  };
   const steady = [
     ...(wide <= 64 ? [narrow] : []),
     {
       unit: NVIDIA,
-      tiling: tiling({ subgroups: 8, keys: wide <= 128 ? 32 : 16, chunk: 16, steady: true }),
+      tiling: tiling({
+        subgroups: 8,
+        keys: wide <= 128 ? 32 : 16,
+        chunk: 16,
+        steady: true,
+        retries: wide > 64,
+      }),
     },
     { unit: NVIDIA, tiling: tiling({ keys: wide <= 64 ? 32 : 16, chunk: 16, steady: true }) },
     online[0],
@@ -73,9 +83,9 @@ export function matrixChoices(target: Target): readonly MatrixChoice[] {
  * heads of 64 as many keys are staged as whole tilings of 64 rows stage, for the same registers.
  */
 function partTiling(target: Target, { m }: MatrixUnit, whole: MatrixTiling): MatrixTiling {
-  if (m * whole.blocks * whole.subgroups <= 64) return whole;
+  if (m * whole.blocks * whole.subgroups <= 64) return { ...whole, retries: false };
   const keys = Math.max(target.dim, target.valueDim) <= 64 ? whole.keys : 16;
-  return { ...whole, subgroups: 64 / m, blocks: 1, keys, chunk: Math.min(whole.chunk, keys) };
+  return { ...whole, subgroups: 64 / m, blocks: 1, keys, chunk: Math.min(whole.chunk, keys), retries: false };
 }
 
 /** The variants of a schedule: `base` with its tile kernels replaced. None for a schedule without tiles. */

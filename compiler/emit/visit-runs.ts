@@ -10,6 +10,8 @@ export interface Visit {
   readonly begin: string;
   /** The next `Tile`, of kind NO_PAIR after the last. */
   readonly next: string;
+  /** How many keys it may be at most, of all tiles; undefined where only going through them tells. */
+  readonly most: string | undefined;
 }
 
 /** What `next_tile` returns. */
@@ -76,5 +78,10 @@ export function visitRuns(shader: Shader, split: boolean, one: string): Visit {
       return Tile((*cursor).segment, tile, (*cursor).kind);
     }`,
   ];
-  return { functions, begin: 'var cursor = first_tile(at);', next: 'next_tile(at, &cursor)' };
+  return {
+    functions,
+    begin: 'var cursor = first_tile(at);',
+    next: 'next_tile(at, &cursor)',
+    most: undefined,
+  };
 }

@@ -119,7 +119,7 @@ function visitIntervals(
       }
     }`;
   if (pieces.length === 0) {
-    return { functions: [TILE_STRUCT], begin: '', next: 'NO_TILE' };
+    return { functions: [TILE_STRUCT], begin: '', next: 'NO_TILE', most: undefined };
   }
   return {
     functions: [...functions, cursor.text, next],
@@ -127,6 +127,7 @@ function visitIntervals(
       let box = query_box(at);
       var cursor = first_tile(at, box);`,
     next: 'next_tile(at, box, &cursor)',
+    most: single ? `${TILE}u * cursor.count` : undefined,
   };
 }
 

@@ -23,6 +23,7 @@ const STEADY: MatrixTiling = {
   prefetch: true,
   lone: true,
   steady: true,
+  retries: false,
 };
 
 /** The program's last schedule with tiles, in a steady tiling with these changes. */

@@ -2,6 +2,7 @@
 // small for it, and as small as is let pass; rows of one edge and of none; keys in windows and in parts.
 
 import type { MatrixTiling } from '../../compiler/emit/matrix-layout.js';
+import type { Program } from '../../compiler/ir/program.js';
 import { MARGIN } from '../../compiler/emit/matrix-steady.js';
 import { run, type HostTensors } from '../../runtime/index.js';
 import { compare, reference } from '../../runtime/reference/index.js';
@@ -72,7 +73,7 @@ interface Case {
 const CASES: readonly Case[] = [
   {
     text: 'pattern p(window: int = 10) { align start i -> j when abs(i - j) <= window }',
-    tiling: { blocks: 2, keys: 32 },
+    tiling: { blocks: 2, keys: 32, retries: true },
     runs: [
       { queries: [150, 77], keys: [150, 77] },
       // Tiles without masks, whose chunks take turns.
@@ -93,7 +94,7 @@ const CASES: readonly Case[] = [
   },
   {
     text: 'pattern p() { i -> j when abs(i - j) <= 12 or i < 5 and j % 2 == 0 }',
-    tiling: { lone: false, blocks: 2, keys: 32 },
+    tiling: { lone: false, blocks: 2, keys: 32, retries: true },
     windows: true,
     runs: [
       { queries: [180], keys: [180] },
@@ -137,4 +138,52 @@ for (const { text, tiling, windows, runs } of CASES) {
       }
     }
   });
+}
+
+/** The program without what its kernels for marks do: whatever is marked stays undone. */
+const withoutMarks = (program: Program): Program => ({
+  ...program,
+  variants: program.variants.map((v) => ({
+    ...v,
+    kernels: v.kernels.map((k) =>
+      k.role === 'tiles_again'
+        ? { ...k, wgsl: k.wgsl.replace('first * groups.x < place_count()', 'first * groups.x < 0u') }
+        : k,
+    ),
+  })),
+});
+
+/** Which of these need the kernels for marks, in a tiling that does tiles once more by itself, or doesn't. */
+const NEEDS_MARKS: readonly (readonly [name: string, text: string, always: boolean])[] = [
+  ['infinite in f16', 'pattern p { i -> j when abs(i - j) <= 100 }', false],
+  ['far below', 'pattern p { i -> j when abs(i - j) <= 10 }', false],
+  ['rising and falling', 'pattern p { i -> j when j <= i }', false],
+  ['huge', 'pattern p { i -> j when abs(i - j) <= 100 }', true],
+];
+
+for (const [name, text, always] of NEEDS_MARKS) {
+  matrixTest(
+    `${name}: done once more by the kernel itself${always ? ', which does not help' : ''}`,
+    async (t) => {
+      const profile = PROFILES.find((p) => p.name === name)!;
+      const passes = async (retries: boolean, marks: boolean): Promise<boolean> => {
+        const tiling = { blocks: 2, keys: 32, retries };
+        const program = inTiling({ text, tiling, dim: DIM, valueDim: VALUE_DIM });
+        const [{ schedule }] = program.variants;
+        const tensors = tensorsOf(profile, 190, 190, 1);
+        const options = { schedule, family: 'matrix', decode: false } as const;
+        const { out, lse } = await run(
+          opened.device,
+          marks ? program : withoutMarks(program),
+          tensors,
+          options,
+        );
+        return compare({ out: toFloat32(out), lse: lse.data }, reference(program.pattern, tensors), 'f16')
+          .pass;
+      };
+      t.true(await passes(true, true));
+      t.is(await passes(true, false), !always);
+      t.false(await passes(false, false));
+    },
+  );
 }

@@ -23,6 +23,7 @@ const tiling = (change: Partial<MatrixTiling>): MatrixTiling => ({
   prefetch: true,
   lone: false,
   steady: false,
+  retries: false,
   ...change,
 });
 
@@ -43,6 +44,8 @@ const WAYS: readonly Way[] = [
   { tiling: tiling({ subgroups: 8, keys: 32, chunk: 32 }), cases: ['alibi'] },
   { tiling: tiling({ subgroups: 8 }), cases: ['sink over passes'] },
   { tiling: steady({ blocks: 2, keys: 32 }), cases: ['window', 'neighbourhood'] },
+  { tiling: steady({ blocks: 2, keys: 32, retries: true }), cases: ['dense', 'longnet of odd rates'] },
+  { tiling: steady({ retries: true, lone: false }), cases: ['sink over passes'] },
   { tiling: steady({ lone: false, keys: 32, chunk: 32 }), cases: ['window'] },
   { tiling: steady({}), cases: ['boxes'] },
   { tiling: steady({ subgroups: 8, keys: 32 }), cases: ['sink over passes'] },
