@@ -168,8 +168,8 @@ function memory(layout: MatrixLayout, { places, reads }: SideFacts, isLine: bool
     ${isLine ? '' : `// Positions of the keys; -1 where there is none.\nvar<workgroup> key_positions: array<i32, ${layout.keys}>;`}
     ${places ? `// Their grid coordinates.\nvar<workgroup> key_places: array<vec4<i32>, ${layout.keys}>;` : ''}
     ${reads.j.length > 0 ? `// Words of tables that they decide on.\nvar<workgroup> key_reads: array<vec4<u32>, ${layout.keys}>;` : ''}
-    // 0 and 1: keys with NaN or infinity in their values, as bits. RESCALE, CARE: 1 where results must be rescaled, or
-    // computed again with care. (Each variable takes a multiple of 16 bytes, since matrices must be aligned.)
+    // 0 and 1: keys with NaN or infinity in their values, as bits. RESCALE, CARE: not 0 where results must be rescaled,
+    // or computed again. (Each variable takes a multiple of 16 bytes, since matrices must be aligned.)
     const RESCALE = 2u;
     const CARE = 3u;
     var<workgroup> flags: array<atomic<u32>, 4>;

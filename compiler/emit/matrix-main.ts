@@ -256,7 +256,7 @@ function steadyLoop(main: MatrixMain): string {
       ${commitKeys(layout)}
       workgroupBarrier();
       ${scoreTile(layout, chunkOf(layout, 0))}
-      ${estimateReferences(layout, chunkOf(layout, 0), layout.retries ? visit.most : undefined)}
+      ${estimateReferences(layout, chunkOf(layout, 0), visit.most)}
     }
     while (next.kind != NO_PAIR) {
       workgroupBarrier();

@@ -1,6 +1,14 @@
 import { allBlocks, loadWeights, storeScores } from './matrix-products.js';
 import { syncOf, type Chunk, type MatrixLayout } from './matrix-layout.js';
-import { findTop, overScores, readScores, scoreLets, weigh, writeWeights } from './matrix-softmax.js';
+import {
+  findTop,
+  overScores,
+  overSharers,
+  readScores,
+  scoreLets,
+  weigh,
+  writeWeights,
+} from './matrix-softmax.js';
 import { sideArguments, sideParameters, type SideFacts } from './side-facts.js';
 import { floatLiteral, lines, wgsl } from './wgsl.js';
 
@@ -16,9 +24,10 @@ import { floatLiteral, lines, wgsl } from './wgsl.js';
  */
 export function estimateReferences(layout: MatrixLayout, chunk: Chunk, most: string | undefined): string {
   const { sync } = syncOf(layout);
-  const estimate = `top + ${most === undefined ? 'MARGIN' : 'margin'}`;
+  const isLess = layout.retries && most !== undefined;
+  const margin = isLess ? `select(MARGIN, less, all < ${floatLiteral(ALONE)})` : 'MARGIN';
   return wgsl`
-    ${most === undefined ? '' : `let margin = min(MARGIN, ${FEW_KEYS} - log2(f32(${most})));`}
+    ${isLess ? `let less = min(MARGIN, ${MARGIN_OF_ONE} - log2(f32(${most})));` : ''}
     ${lines(
       layout.blocks,
       (b) => wgsl`
@@ -28,10 +37,20 @@ export function estimateReferences(layout: MatrixLayout, chunk: Chunk, most: str
         ${scoreLets(layout)}
         ${readScores(layout, b)}
         ${findTop(layout, b)}
-        reference_${b} = ${layout.retries ? `select(${estimate}, reference_${b}, again)` : estimate};
+        ${isLess ? sumRelativeToTop(layout, b) : ''}
+        reference_${b} = ${layout.retries ? `select(top + ${margin}, reference_${b}, again)` : `top + ${margin}`};
       }
       ${b + 1 < layout.blocks ? sync : ''}`,
     )}`;
+}
+
+/** Statements that add up the weights of the row's scores, relative to the highest, as `all`. */
+function sumRelativeToTop(layout: MatrixLayout, b: number): string {
+  const weights = lines(2 * layout.pairs, (q) => `exp2(TO_LOG2 * s_${b}_${q} - vec4<f32>(top))`);
+  return wgsl`
+    let weights = ${weights.join(' + ')};
+    var all = (weights.x + weights.y) + (weights.z + weights.w);
+    ${overSharers(layout, (other) => `all += subgroupShuffleXor(all, ${other});`)}`;
 }
 
 /** How scores are masked: what masks are told, and whether in registers. */
@@ -146,13 +165,16 @@ export const correctReference = (b: number): string =>
 /**
  * In powers of two, how far estimated references lie above a row's first scores. Scores may rise 16 + MARGIN above those
  * before f16 is infinite, as scattered ones do; where they don't, a row of N keys is let pass if all its weights together
- * are 2^MARGIN · LEAST · N of the largest. Where a few of the first keys have most of the weight (sinks), as good as all
- * rows of a causal model, that is one of them: so for rows of more than 2^12 keys the margin is less.
+ * are 2^MARGIN · LEAST · N of the largest. Where one of the first keys has nearly all the weight (a sink, as in most rows of
+ * language models), that is one of them: so where one of the first scores stands ALONE, the margin of many keys is less.
  */
 export const MARGIN = 2;
 
 /** The margin of a row of one key that has all the weight, with one power of two to spare: less log2 of the keys. */
-const FEW_KEYS = '14.0';
+const MARGIN_OF_ONE = '14.0';
+
+/** The most that the first scores' weights add up to, relative to the highest, if it stands alone. */
+const ALONE = 1 + 2 ** -6;
 
 /** Past this f16 is infinite. */
 export const MOST = 65504;

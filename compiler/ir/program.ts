@@ -80,8 +80,8 @@ export interface Kernel {
    * them, row fastest; `decode`: like `tiles`, then split. `gather`: `rows` slots of the GatherPlan each; `gather_merge`:
    * one of its long rows each. The others: blocks of `rows` query rows, block fastest, then head, batch.
    * A decode workgroup leaves `rows` rows of valueDim / 4 + 1 vec4s in `parts`: the sums, then (highest score, total
-   * weight, poison, 0). Workgroups of a `tiles` or `decode` kernel that binds `marks` write there, at their number, 1 if
-   * they leave nothing because it needs care, and 0 if not; however many there are of `tiles_again` or `decode_again`,
+   * weight, poison, 0). Workgroups of a `tiles` or `decode` kernel that binds `marks` write there, at their number, 0, or
+   * something else if they leave nothing because it needs care; however many there are of `tiles_again` or `decode_again`,
    * together they do what those left.
    */
   readonly role:

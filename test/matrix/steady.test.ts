@@ -153,6 +153,38 @@ const withoutMarks = (program: Program): Program => ({
   })),
 });
 
+/** The same program without trying again, either. */
+const withoutRetries = (program: Program): Program => ({
+  ...program,
+  variants: program.variants.map((v) => ({
+    ...v,
+    kernels: v.kernels.map((k) => ({ ...k, wgsl: k.wgsl.replace('needs_care == 2u && !again', 'false') })),
+  })),
+});
+
+matrixTest('a sink: rows of many keys are done once', async (t) => {
+  const text = 'pattern p { i -> j when j <= i }';
+  const program = inTiling({
+    text,
+    tiling: { blocks: 2, keys: 32, retries: true },
+    dim: DIM,
+    valueDim: VALUE_DIM,
+  });
+  const [{ schedule, kernels }] = program.variants;
+  t.true(kernels.some((k) => k.wgsl.includes('needs_care == 2u && !again')));
+  const passes = async (sink: number): Promise<boolean> => {
+    const profile: Profile = { name: 'sink', score: (j) => (j === sink ? 14 : 0) };
+    const tensors = tensorsOf(profile, 8, 16384, 1);
+    const once = withoutRetries(withoutMarks(program));
+    const options = { schedule, family: 'matrix', decode: false } as const;
+    const { out, lse } = await run(opened.device, once, tensors, options);
+    return compare({ out: toFloat32(out), lse: lse.data }, reference(program.pattern, tensors), 'f16').pass;
+  };
+  // Its weight is known when references are estimated, or too large for f16.
+  t.true(await passes(0));
+  t.false(await passes(20));
+});
+
 /** Which of these need the kernels for marks, in a tiling that does tiles once more by itself, or doesn't. */
 const NEEDS_MARKS: readonly (readonly [name: string, text: string, always: boolean])[] = [
   ['infinite in f16', 'pattern p { i -> j when abs(i - j) <= 100 }', false],
