@@ -138,7 +138,7 @@ async function tune(session: Session, file: string, options: Options): Promise<n
     };
     session.progress.step('planning');
     const others = candidates(prepared, bound, types).filter((variant) => variant !== first);
-    const there = unlikeLaunches([first, ...others], bound, options);
+    const there = unlikeLaunches([first, ...others], bound, { allowDense: options.allowDense });
     const tried: Tried[] = [];
     for (const [n, variant] of there.entries()) tried.push(await measure(variant, n, there.length));
     const best = fastest(tried);

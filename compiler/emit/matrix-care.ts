@@ -24,7 +24,10 @@ export const leaveNothing = (shader: Shader): string => wgsl`
     ${shader.bind('marks', 'read_write')}[number] = 0u;
   }`;
 
-/** Statements that do results again, or leave them, which need care, once they are in the lanes. */
+/**
+ * Statements that do results again, or leave them, which need care, once they are in the lanes.
+ * @param one a uniform that is 1
+ */
 export function careOrLeave(shader: Shader, layout: MatrixLayout, one: string): string {
   if (layout.care === 'always') return '';
   // Of other rows' results, too, that this lane has read.
@@ -45,12 +48,14 @@ export function careOrLeave(shader: Shader, layout: MatrixLayout, one: string): 
   }
   const off = (b: number): string => `row_${b} >= 0 && (${offReference(b)})`;
   const any = blocks.map((b) => `${infinite(b)} || (${off(b)})`).join(' || ');
-  const tells = blocks.map((b) => `${off(b)} && ${tellsReference(b)}`);
+  const tells = blocks.map((b) => `(${off(b)} && ${tellsReference(b)})`).join(' || ');
   // 1: care. 2: other references may do.
-  const what = layout.retries ? `select(1u, 2u, ${tells.map((t) => `(${t})`).join(' || ')})` : '1u';
+  const vote = layout.retries
+    ? `atomicMax(&flags[CARE], select(1u, 2u, ${tells}));`
+    : 'atomicStore(&flags[CARE], 1u);';
   return wgsl`
     if (${any}) {
-      ${layout.retries ? `atomicMax(&flags[CARE], ${what});` : `atomicStore(&flags[CARE], ${what});`}
+      ${vote}
     }
     let needs_care = workgroupUniformLoad(&flags[CARE]);
     ${

@@ -113,10 +113,7 @@ const withCare = (main: MatrixMain, hasTile: string): string => wgsl`
     break;
   }`;
 
-/**
- * A tile, and again, relative to what has been found, only if estimates turn out to be off. Then everything is found
- * anew, by a number that only looks new: nothing that is found once is kept in registers for that.
- */
+/** A tile, and again with other references, only if the estimates turn out to be off. */
 const withReferences = (main: MatrixMain, hasTile: string): string => wgsl`
   // Again, relative to what has been found, only if the estimates turn out to be off: all of it, by a number that only
   // looks new, so that nothing is kept for that.

@@ -1,6 +1,7 @@
 import type { Preludes } from '../ir/program.js';
 import { tidy, wgsl } from './wgsl.js';
 
+/** Text that is a part of no other template. */
 const whole = (...template: Parameters<typeof wgsl>): string => tidy(wgsl(...template));
 
 /**
