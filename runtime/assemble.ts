@@ -100,7 +100,7 @@ export function assemble(
       }),
       ...(reads(choice.launches, 'plan') && { plan: { buffer: arena.upload('plan', planned.words) } }),
       ...(reads(choice.launches, 'parts') && { parts: { buffer: partsBuffer(arena, choice) } }),
-      ...(reads(choice.launches, 'marks') && { marks: { buffer: marksBuffer(arena, choice) } }),
+      ...(reads(choice.launches, 'redo') && { redo: { buffer: redoBuffer(arena, choice) } }),
     },
   };
 }
@@ -122,7 +122,7 @@ export function bindGroup(
   return device.createBindGroup({ label: `attnc ${kernel.name}`, layout, entries });
 }
 
-function reads(launches: readonly Launch[], name: 'tables' | 'plan' | 'parts' | 'marks'): boolean {
+function reads(launches: readonly Launch[], name: 'tables' | 'plan' | 'parts' | 'redo'): boolean {
   return launches.some((l) => bindingOf(l.kernel.bindings, name) !== undefined);
 }
 
@@ -137,8 +137,8 @@ function partsBuffer(arena: Arena, choice: Choice): GPUBuffer {
   return arena.create('parts', bytes, USAGE.storage);
 }
 
-/** Of each workgroup of a kernel whether another kernel must do its work again; of one kernel at a time. */
-function marksBuffer(arena: Arena, choice: Choice): GPUBuffer {
-  const most = Math.max(...choice.launches.map((l) => (bindingOf(l.kernel.bindings, 'marks') ? l.total : 0)));
-  return arena.create('marks', Math.max(16, 4 * most), USAGE.storage);
+/** Which workgroups' work another kernel must do again, of one kernel at a time: see Kernel.role. */
+function redoBuffer(arena: Arena, choice: Choice): GPUBuffer {
+  const most = Math.max(...choice.launches.map((l) => (bindingOf(l.kernel.bindings, 'redo') ? l.total : 0)));
+  return arena.create('redo', 16 + 4 * most, USAGE.storage);
 }

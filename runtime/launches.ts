@@ -116,8 +116,8 @@ export function planLaunches(
   return { variant, schedule, plans, gathers, gatherBytes: bytes, launches, splits, divisions, freshPass };
 }
 
-/** Most workgroups that look for marks: they fill a large device, once, since all of them begin where there are none. */
-const MOST_LOOKING = 256;
+/** Most workgroups that do again what is listed: they fill a large device, once, since all of them begin where nothing is. */
+const MOST_AGAIN = 256;
 
 /** @param whole of a kernel that takes the keys as a whole @param divided of one that takes parts of them */
 function workgroupsOf(
@@ -128,11 +128,11 @@ function workgroupsOf(
 ): number {
   switch (role) {
     case 'tiles_again':
-      return Math.min(whole, MOST_LOOKING);
+      return Math.min(whole, MOST_AGAIN);
     case 'decode':
       return divided;
     case 'decode_again':
-      return Math.min(divided, MOST_LOOKING);
+      return Math.min(divided, MOST_AGAIN);
     case 'merge':
       return division ? division.workgroups * division.packing.rows : whole;
     default:

@@ -1,27 +1,19 @@
-import { markWords, type MatrixLayout } from './matrix-layout.js';
+import type { MatrixLayout } from './matrix-layout.js';
 import { allBlocks } from './matrix-products.js';
 import { correctReference, offReference, tellsReference } from './matrix-steady.js';
 import type { Shader } from './shader.js';
 import { wgsl } from './wgsl.js';
 
 /**
- * What matrix kernels do about results that need care (see `Care`). A kernel that leaves them to another one writes a
- * mark for each of its workgroups, 0 if there are none; the other one's workgroups, few of them, look through the marks.
+ * What matrix kernels do about results that need care (see `Care`). Workgroups of a kernel that leaves them to another
+ * one write their numbers into a list, `redo`; the other one's workgroups, few of them, share what it holds in turn, and
+ * the last of them to be through empties it.
  */
 
-/** Statements before the end can vote. */
-export const clearCare = ({ care }: MatrixLayout): string =>
-  care === 'always'
-    ? ''
-    : wgsl`
-      if (thread == 0u) {
-        atomicStore(&flags[CARE], 0u);
-      }`;
-
-/** A statement of a workgroup that does nothing: what its mark was in an earlier pass must not stay. */
-export const leaveNothing = (shader: Shader): string => wgsl`
+/** A statement before the end can vote. */
+export const clearCare = wgsl`
   if (thread == 0u) {
-    ${shader.bind('marks', 'read_write')}[number] = 0u;
+    atomicStore(&flags[CARE], 0u);
   }`;
 
 /**
@@ -29,7 +21,6 @@ export const leaveNothing = (shader: Shader): string => wgsl`
  * @param one a uniform that is 1
  */
 export function careOrLeave(shader: Shader, layout: MatrixLayout, one: string): string {
-  if (layout.care === 'always') return '';
   // Of other rows' results, too, that this lane has read.
   const infinite = (b: number): string => `bits_${b} == INFINITY_BITS`;
   const blocks = allBlocks(layout);
@@ -46,6 +37,7 @@ export function careOrLeave(shader: Shader, layout: MatrixLayout, one: string): 
         }
       }`;
   }
+  const redo = shader.bind('redo', 'read_write');
   const off = (b: number): string => `row_${b} >= 0 && (${offReference(b)})`;
   const any = blocks.map((b) => `${infinite(b)} || (${off(b)})`).join(' || ');
   const tells = blocks.map((b) => `(${off(b)} && ${tellsReference(b)})`).join(' || ');
@@ -69,46 +61,49 @@ export function careOrLeave(shader: Shader, layout: MatrixLayout, one: string): 
           }`
         : ''
     }
-    if (thread == 0u) {
-      ${shader.bind('marks', 'read_write')}[number] = needs_care;
-    }
     if (needs_care != 0u) {
+      if (thread == 0u) {
+        atomicStore(&${redo}[LIST + atomicAdd(&${redo}[LISTED], 1u)], number);
+      }
       return;
     }`;
 }
 
-/** Declares where they are. */
-export const markMemory = (layout: MatrixLayout): string =>
-  layout.care === 'always'
+/** Where the list begins, in words: before it stands how long it is. */
+const LIST = 4;
+
+/** What stands where, for kernels that have a list. */
+export const listConstants = ({ care, again }: MatrixLayout): string =>
+  care === 'later' || again
     ? wgsl`
-      // Of as many marks as there are threads, bits.
-      var<workgroup> marked: array<atomic<u32>, ${markWords(layout)}>;`
+      // In redo: how many workgroups are listed, how many of those that share the list are through with it, the list.
+      const LISTED = 0u;
+      const THROUGH = 1u;
+      const LIST = ${LIST}u;`
     : '';
 
-/** Statements that run `body` for each marked workgroup of the kernel before, by its `number`. */
-export function eachMarked(shader: Shader, layout: MatrixLayout, body: string): string {
-  const { threads } = layout;
-  const words = markWords(layout);
+/** Statements that run `body` for each workgroup that the kernel before has listed, by its `number`. */
+export function eachListed(shader: Shader, body: string): string {
+  const redo = shader.bind('redo', 'read_write');
   return wgsl`
-    // Workgroups share the marks in turn: tiles that need care are often neighbours.
-    for (var first = 0u; group.x + first * groups.x < place_count(); first += ${threads}u) {
-      let own_number = group.x + (first + thread) * groups.x;
-      if (thread < ${words}u) {
-        atomicStore(&marked[thread], 0u);
+    if (thread == 0u) {
+      atomicStore(&flags[CARE], atomicLoad(&${redo}[LISTED]));
+    }
+    let listed = workgroupUniformLoad(&flags[CARE]);
+    if (listed == 0u) {
+      return;
+    }
+    for (var n = group.x; n < listed; n += groups.x) {
+      if (thread == 0u) {
+        atomicStore(&flags[CARE], atomicLoad(&${redo}[LIST + n]));
       }
+      let number = workgroupUniformLoad(&flags[CARE]);
+      ${body}
       workgroupBarrier();
-      if (own_number < place_count() && ${shader.bind('marks')}[own_number] != 0u) {
-        atomicOr(&marked[thread / 32u], 1u << (thread % 32u));
-      }
-      workgroupBarrier();
-      for (var word = 0u; word < ${words}u; word++) {
-        var bits = workgroupUniformLoad(&marked[word]);
-        while (bits != 0u) {
-          let number = group.x + (first + 32u * word + countTrailingZeros(bits)) * groups.x;
-          bits &= bits - 1u;
-          ${body}
-          workgroupBarrier();
-        }
-      }
+    }
+    storageBarrier();
+    if (thread == 0u && atomicAdd(&${redo}[THROUGH], 1u) + 1u == groups.x) {
+      atomicStore(&${redo}[LISTED], 0u);
+      atomicStore(&${redo}[THROUGH], 0u);
     }`;
 }

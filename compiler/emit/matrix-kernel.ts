@@ -4,7 +4,7 @@ import { emitGridPlace, marksPlaces, usesPlaces } from './coordinates.js';
 import { emitKeyLines, emitKeyParts, emitKeyPlaces, emitKeySwitch, hasKeyLines } from './key-places.js';
 import { emitFetch, factsOf, onLine, type KeyFinding } from './matrix-loads.js';
 import { matrixLayout, type MatrixLayout, type MatrixTiling, type MatrixUnit } from './matrix-layout.js';
-import { markMemory } from './matrix-care.js';
+import { listConstants } from './matrix-care.js';
 import { emitMatrixMain } from './matrix-main.js';
 import { HIGHEST_BITS } from './matrix-store.js';
 import { emitFinishScores, emitIsEdge } from './matrix-softmax.js';
@@ -35,7 +35,7 @@ export interface MatrixKernelOptions {
   readonly sink: boolean;
   /** Write partial results of a part of the keys instead. */
   readonly split: boolean;
-  /** Compute again, with care, what the kernel without this has marked. */
+  /** Compute again, with rescaling, what the kernel without this has listed. */
   readonly again: boolean;
 }
 
@@ -132,7 +132,7 @@ export function emitMatrixKernel(
 }
 
 function headerOf(pass: TilePass, options: MatrixKernelOptions, layout: MatrixLayout): string {
-  const again = options.again ? ', again with care for what is marked' : '';
+  const again = options.again ? ', again with rescaling for what is listed' : '';
   const segments = pass.segments.map((s) => `  keys by ${s.space.name}: ${s.sources.join('; ')}`);
   const { m, n, k, lanes, subgroups, blocks } = layout;
   return [
@@ -173,5 +173,5 @@ function memory(layout: MatrixLayout, { places, reads }: SideFacts, isLine: bool
     const RESCALE = 2u;
     const CARE = 3u;
     var<workgroup> flags: array<atomic<u32>, 4>;
-    ${markMemory(layout)}`;
+    ${listConstants(layout)}`;
 }

@@ -50,14 +50,16 @@ export interface MatrixTiling {
 }
 
 /**
- * Where results that hold NaN or infinity, or of a steady tiling weights that f16 does not hold well, are computed again
- * with care, which rescales and looks for what is not finite: by the kernel itself, in the same loop (`here`); by a kernel
- * after it, for which it marks its tile (`later`); and that kernel takes care of all that it does (`always`).
+ * Where results that hold NaN or infinity are computed again with care, which looks for what is not finite: by the kernel
+ * itself, in the same loop (`here`), or by a kernel after it, in whose list it puts its tile (`later`). Of a steady tiling
+ * that kernel also takes what has weights that f16 does not hold well: it rescales.
  */
-export type Care = 'here' | 'later' | 'always';
+export type Care = 'here' | 'later';
 
 export interface MatrixLayout extends MatrixUnit, MatrixTiling {
   readonly care: Care;
+  /** It computes again what the kernel before it has listed. */
+  readonly again: boolean;
   readonly rows: number;
   /** Query rows of a subgroup. */
   readonly ownRows: number;
@@ -90,7 +92,7 @@ export interface MatrixLayout extends MatrixUnit, MatrixTiling {
   readonly parts: number;
 }
 
-/** @param again for the kernel that computes again what the tiling's own marks */
+/** @param again for the kernel that computes again what the tiling's own lists */
 export function matrixLayout(
   target: Target,
   unit: MatrixUnit,
@@ -113,8 +115,9 @@ export function matrixLayout(
     ...tiling,
     steady: steady && !again,
     retries: tiling.retries && steady && !again,
-    prefetch: tiling.prefetch && !again,
-    care: again ? 'always' : steady ? 'later' : 'here',
+    prefetch: tiling.prefetch,
+    care: steady && !again ? 'later' : 'here',
+    again,
     rows: subgroups * blocks * m,
     ownRows: blocks * m,
     threads: subgroups * lanes,
@@ -170,14 +173,8 @@ export const chunkOf = ({ chunk, keyStride, valueStride }: MatrixLayout, c: numb
 
 /** Bytes of workgroup memory. */
 export function matrixBytes(layout: MatrixLayout): number {
-  return 16 * (layout.staged + layout.subgroups * layout.scratch) + 36 * layout.keys + 16 + markBytes(layout);
+  return 16 * (layout.staged + layout.subgroups * layout.scratch) + 36 * layout.keys + 16;
 }
-
-/** Words in which a workgroup notes which of as many marks as it has threads are set: a multiple of 16 bytes. */
-export const markWords = ({ threads }: MatrixLayout): number => 4 * Math.ceil(threads / 128);
-
-/** Of the kernel that looks for marks, whichever of the two this is the layout of. */
-const markBytes = (layout: MatrixLayout): number => (layout.care === 'here' ? 0 : 4 * markWords(layout));
 
 export const resultType = ({ m, n }: MatrixUnit): string => `subgroup_matrix_result<f32, ${n}, ${m}>`;
 

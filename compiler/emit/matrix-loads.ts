@@ -102,7 +102,7 @@ export const onLine = ({ steady }: MatrixLayout, { affine }: KeyFinding): boolea
 
 /**
  * Must what isn't there be 0? Steady kernels mask its scores, so that it has no weight; and if 0 times that is NaN, the
- * row is marked for care. (What pads rows of the tensors must be 0.)
+ * row is done again with care. (What pads rows of the tensors must be 0.)
  */
 const zeroed = (layout: MatrixLayout, kind: 'key' | 'value'): boolean =>
   !layout.steady ||

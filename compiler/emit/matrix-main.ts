@@ -1,6 +1,6 @@
 import type { TilePass } from '../ir/schedule.js';
 import { boxSegments } from './boxes.js';
-import { clearCare, eachMarked, leaveNothing } from './matrix-care.js';
+import { clearCare, eachListed } from './matrix-care.js';
 import {
   commitKeys,
   commitTile,
@@ -47,7 +47,7 @@ export interface MatrixMain {
  */
 export function emitMatrixMain(main: MatrixMain): string {
   const { shader, pass, layout } = main;
-  const { lanes, m, threads, ownRows, rows, care, retries } = layout;
+  const { lanes, m, threads, ownRows, rows, care, again, retries } = layout;
   const tile = care === 'here' ? withCare : retries ? withReferences : withoutCare;
   const hasTile =
     pass.queries.kind === 'grid'
@@ -55,25 +55,14 @@ export function emitMatrixMain(main: MatrixMain): string {
       : wgsl`
         // Classes and heads may have fewer tiles than the most.
         if (i32(at.tile) * ${rows} >= ${QUERY_SPACE.size}(at)) {
-          ${care === 'later' ? leaveNothing(shader) : ''}
           return;
         }`;
-  const one = wgsl`
+  const own = (): string => wgsl`
     let number = group.x + group.y * groups.x;
     if (number >= place_count()) {
       return;
     }
     ${tile(main, hasTile)}`;
-  const marked = wgsl`
-    const careful = true;
-    ${eachMarked(
-      shader,
-      layout,
-      wgsl`
-      let at = find_place(number);
-      ${queriesOf(main)}
-      ${attend(main)}`,
-    )}`;
   return wgsl`
     @compute @workgroup_size(${threads})
     fn main(
@@ -88,7 +77,7 @@ export function emitMatrixMain(main: MatrixMain): string {
       let own = &scratch[subgroup];
       let y = lane % ${m}u;
       let x = lane / ${m}u;
-      ${care === 'always' ? marked : one}
+      ${again ? eachListed(shader, tile(main, '')) : own()}
     }`;
 }
 
@@ -97,7 +86,7 @@ const withoutCare = (main: MatrixMain, hasTile: string): string => wgsl`
   let at = find_place(number);
   ${hasTile}
   ${queriesOf(main)}
-  ${clearCare(main.layout)}
+  ${clearCare}
   ${attend(main)}`;
 
 /** A tile, and again with care, only if the results turn out to need it. */
@@ -105,7 +94,7 @@ const withCare = (main: MatrixMain, hasTile: string): string => wgsl`
   let at = find_place(number);
   ${hasTile}
   ${queriesOf(main)}
-  ${clearCare(main.layout)}
+  ${clearCare}
   // Again, with care, only if the results turn out to need it.
   var careful = false;
   loop {
@@ -124,7 +113,7 @@ const withReferences = (main: MatrixMain, hasTile: string): string => wgsl`
     let at = find_place(number * once);
     ${hasTile}
     ${queriesOf(main)}
-    ${clearCare(main.layout)}
+    ${clearCare}
     ${attend(main)}
     break;
   }`;
@@ -196,17 +185,16 @@ function onlineLoop(main: MatrixMain): string {
   const update = (b: number): string =>
     updateSoftmax(layout, b, target.score !== undefined, factsOf(finding));
   // What runs rarely goes block after block, so that it is small.
-  const body =
-    layout.care === 'always'
-      ? allBlocks(layout).map(
-          (b) => wgsl`
+  const body = layout.again
+    ? allBlocks(layout).map(
+        (b) => wgsl`
         {
           ${scoreTile(layout, LOOP_CHUNK, [b])}
           ${update(b)}
           ${addValues(layout, LOOP_CHUNK, [b])}
         }`,
-        )
-      : [scoreTile(layout, LOOP_CHUNK), ...allBlocks(layout).map(update), addValues(layout, LOOP_CHUNK)];
+      )
+    : [scoreTile(layout, LOOP_CHUNK), ...allBlocks(layout).map(update), addValues(layout, LOOP_CHUNK)];
   return wgsl`
     ${begin(main)}
     ${layout.prefetch ? [fetchVariables(layout, finding), fetchTile(shader, layout, finding)] : ''}

@@ -215,7 +215,7 @@ export function emitFinishScores(hasScore: boolean, facts: SideFacts): string {
     scores = select(scores, bitcast<vec4<f32>>(dot_bits | vec4<u32>(0x7fc00000u)), lost);`;
   const minusInfinity = hasScore ? ' & (bits != vec4<u32>(NEGATIVE_INFINITY_BITS))' : '';
   return wgsl`
-    // Scores of four pairs where they are edges, LOWEST elsewhere. With care, what is not finite marks the row.
+    // Scores of four pairs where they are edges, LOWEST elsewhere. With care, what is not finite poisons the row.
     fn finish_scores(
       at: Place,
       segment: u32,

@@ -160,8 +160,8 @@ function emitMatrixVariant(
             emitMatrixKernel(target, pass, { ...options, name: own.name, again }),
           ),
         );
-      const marked = { ...kernel, name: `${kernel.name}_again`, role: `${role}_again` } as const;
-      return layout.care === 'later' ? [emit(kernel, false), emit(marked, true)] : [emit(kernel, false)];
+      const listed = { ...kernel, name: `${kernel.name}_again`, role: `${role}_again` } as const;
+      return layout.care === 'later' ? [emit(kernel, false), emit(listed, true)] : [emit(kernel, false)];
     };
     if (kernel.role === 'tiles') return matrices('tiles');
     // Passes over some rows have long rows in prefill too, where matrices pay; those over all rows only in decoding.

@@ -30,7 +30,7 @@ const ORDER: readonly BindingName[] = [
   'tables',
   'plan',
   'parts',
-  'marks',
+  'redo',
 ];
 
 /** A variable's WGSL type, and how many numbers an element of its array holds. */
@@ -52,7 +52,7 @@ const TYPES: Readonly<Record<BindingName, BindingType>> = {
   tables: WORDS,
   plan: WORDS,
   parts: { type: 'array<vec4<f32>>', components: 4 },
-  marks: WORDS,
+  redo: { type: 'array<atomic<u32>>', components: 1 },
 };
 
 export interface ShaderOptions {

@@ -24,7 +24,7 @@ export interface Binding {
   readonly components: number;
 }
 
-export type BindingName = 'shape' | 'q' | 'k' | 'v' | 'out' | 'lse' | 'tables' | 'plan' | 'parts' | 'marks';
+export type BindingName = 'shape' | 'q' | 'k' | 'v' | 'out' | 'lse' | 'tables' | 'plan' | 'parts' | 'redo';
 
 /** One 4-byte word of the uniform block `shape`, in order. */
 export interface UniformField {
@@ -80,9 +80,9 @@ export interface Kernel {
    * them, row fastest; `decode`: like `tiles`, then split. `gather`: `rows` slots of the GatherPlan each; `gather_merge`:
    * one of its long rows each. The others: blocks of `rows` query rows, block fastest, then head, batch.
    * A decode workgroup leaves `rows` rows of valueDim / 4 + 1 vec4s in `parts`: the sums, then (highest score, total
-   * weight, poison, 0). Workgroups of a `tiles` or `decode` kernel that binds `marks` write there, at their number, 0, or
-   * something else if they leave nothing because it needs care; however many there are of `tiles_again` or `decode_again`,
-   * together they do what those left.
+   * weight, poison, 0). Workgroups of a `tiles` or `decode` kernel that binds `redo` leave nothing if it needs care, and put
+   * their number there: into the list from word 4 on, whose length is word 0. However many there are of `tiles_again` or
+   * `decode_again`, together they do what is listed and empty the list: it must be zeros before the first run only.
    */
   readonly role:
     | 'initialise'

@@ -140,15 +140,13 @@ for (const { text, tiling, windows, runs } of CASES) {
   });
 }
 
-/** The program without what its kernels for marks do: whatever is marked stays undone. */
-const withoutMarks = (program: Program): Program => ({
+/** The program without what its kernels do that do listed work again: it stays undone. */
+const withoutRedoing = (program: Program): Program => ({
   ...program,
   variants: program.variants.map((v) => ({
     ...v,
     kernels: v.kernels.map((k) =>
-      k.role === 'tiles_again'
-        ? { ...k, wgsl: k.wgsl.replace('first * groups.x < place_count()', 'first * groups.x < 0u') }
-        : k,
+      k.role === 'tiles_again' ? { ...k, wgsl: k.wgsl.replace('n < listed;', 'n < 0u;') } : k,
     ),
   })),
 });
@@ -175,7 +173,7 @@ matrixTest('a sink: rows of many keys are done once', async (t) => {
   const passes = async (sink: number): Promise<boolean> => {
     const profile: Profile = { name: 'sink', score: (j) => (j === sink ? 14 : 0) };
     const tensors = tensorsOf(profile, 8, 16384, 1);
-    const once = withoutRetries(withoutMarks(program));
+    const once = withoutRetries(withoutRedoing(program));
     const options = { schedule, family: 'matrix', decode: false } as const;
     const { out, lse } = await run(opened.device, once, tensors, options);
     return compare({ out: toFloat32(out), lse: lse.data }, reference(program.pattern, tensors), 'f16').pass;
@@ -185,20 +183,20 @@ matrixTest('a sink: rows of many keys are done once', async (t) => {
   t.false(await passes(20));
 });
 
-/** Which of these need the kernels for marks, in a tiling that does tiles once more by itself, or doesn't. */
-const NEEDS_MARKS: readonly (readonly [name: string, text: string, always: boolean])[] = [
+/** Which of these need the kernels that do work again, in a tiling that does tiles once more by itself, or doesn't. */
+const NEEDS_REDOING: readonly (readonly [name: string, text: string, always: boolean])[] = [
   ['infinite in f16', 'pattern p { i -> j when abs(i - j) <= 100 }', false],
   ['far below', 'pattern p { i -> j when abs(i - j) <= 10 }', false],
   ['rising and falling', 'pattern p { i -> j when j <= i }', false],
   ['huge', 'pattern p { i -> j when abs(i - j) <= 100 }', true],
 ];
 
-for (const [name, text, always] of NEEDS_MARKS) {
+for (const [name, text, always] of NEEDS_REDOING) {
   matrixTest(
     `${name}: done once more by the kernel itself${always ? ', which does not help' : ''}`,
     async (t) => {
       const profile = PROFILES.find((p) => p.name === name)!;
-      const passes = async (retries: boolean, marks: boolean): Promise<boolean> => {
+      const passes = async (retries: boolean, redoes: boolean): Promise<boolean> => {
         const tiling = { blocks: 2, keys: 32, retries };
         const program = inTiling({ text, tiling, dim: DIM, valueDim: VALUE_DIM });
         const [{ schedule }] = program.variants;
@@ -206,7 +204,7 @@ for (const [name, text, always] of NEEDS_MARKS) {
         const options = { schedule, family: 'matrix', decode: false } as const;
         const { out, lse } = await run(
           opened.device,
-          marks ? program : withoutMarks(program),
+          redoes ? program : withoutRedoing(program),
           tensors,
           options,
         );
