@@ -140,5 +140,5 @@ function partsBuffer(arena: Arena, choice: Choice): GPUBuffer {
 /** Which workgroups' work another kernel must do again, of one kernel at a time: see Kernel.role. */
 function redoBuffer(arena: Arena, choice: Choice): GPUBuffer {
   const most = Math.max(...choice.launches.map((l) => (bindingOf(l.kernel.bindings, 'redo') ? l.total : 0)));
-  return arena.create('redo', 16 + 4 * most, USAGE.storage);
+  return arena.create('redo', 16 + 4 * most, USAGE.storage | USAGE.copySrc);
 }

@@ -1,6 +1,6 @@
 import type { StorageType, StorageTypes } from '../compiler/ir/program.js';
 import { Arena } from './arena.js';
-import { assemble, bindGroup, tablesOf, type Tables } from './assemble.js';
+import { assemble, bindGroup, tablesOf, type Tables, type Work } from './assemble.js';
 import { bind, type Bound } from './bind.js';
 import type { Bindings, LongBindings } from './bindings.js';
 import { tilingLabel } from './choose-tiling.js';
@@ -19,6 +19,12 @@ export interface Encoded {
   /** Destroys the temporary buffers: call it once the work is submitted (it still completes) or given up. */
   release(): void;
   readonly stats: EncodeStats;
+}
+
+/** Of one step. */
+export interface EncodedStep extends Encoded {
+  /** Of kernels that list what must be done again, the list and what it counts: see Kernel.role. */
+  readonly redo: GPUBuffer | undefined;
 }
 
 export interface EncodeStats {
@@ -114,14 +120,15 @@ export function encodeBound(
   bindings: Bindings,
   bound: Bound,
   plan: Timed<PickedChoice>,
-): Encoded {
+): EncodedStep {
   const arena = new Arena(prepared.device);
   try {
     const tables = tablesOf(bound, [plan.value.variant], arena);
     const types = storageOf(bindings);
-    const recorded = recordStep(prepared, bindings, bound, plan.value, types, tables, arena);
-    play(target, prepared, tables, recorded);
-    return { release: () => arena.release(), stats: statsOf([plan], types, arena) };
+    const work = assemble(prepared, bindings, bound, plan.value, tables, arena);
+    play(target, prepared, tables, recordWork(prepared, plan.value, types, work));
+    const redo = work?.resources.redo?.buffer;
+    return { release: () => arena.release(), stats: statsOf([plan], types, arena), redo };
   } catch (error) {
     arena.release();
     throw error;
@@ -188,7 +195,8 @@ function record(
   const recorded = steps.map(({ bound, bindings, step, picked }) => {
     const plan = planPicked(picked, bound, options, step);
     plans.push(plan);
-    return recordStep(prepared, bindings, bound, plan.value, types, tables, arena);
+    const work = assemble(prepared, bindings, bound, plan.value, tables, arena);
+    return recordWork(prepared, plan.value, types, work);
   });
   return { recorded, tables, stats: () => statsOf(plans, types, arena) };
 }
@@ -215,16 +223,12 @@ function statsOf(plans: readonly Timed<PickedChoice>[], types: StorageTypes, are
 }
 
 /** The dispatches of one step; none where there is nothing to compute. */
-function recordStep(
+function recordWork(
   prepared: Prepared,
-  bindings: Bindings,
-  bound: Bound,
   choice: Choice,
   types: StorageTypes,
-  tables: Tables,
-  arena: Arena,
+  work: Work | undefined,
 ): readonly Recorded[] {
-  const work = assemble(prepared, bindings, bound, choice, tables, arena);
   if (!work) return [];
   return choice.launches.map((l, n): Recorded => {
     const made = pipelineOf(prepared, l.kernel, types);

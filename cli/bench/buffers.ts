@@ -109,29 +109,50 @@ export async function readRows(device: GPUDevice, set: Bindings, rows: readonly 
   const [, heads, queries, dim] = set.out.shape;
   const dtype: DType = set.out.dtype ?? 'f32';
   const width = dim * bytesPerElement[dtype];
+  const [out, lse] = await readBack(device, [rows.length * width, rows.length * 4], (encoder, [out, lse]) =>
+    rows.forEach(({ batch, head, row }, n) => {
+      const at = (batch * heads + head) * queries + row;
+      encoder.copyBufferToBuffer(set.out.buffer, at * width, out, n * width, width);
+      if (set.lse) encoder.copyBufferToBuffer(set.lse.buffer, at * 4, lse, n * 4, 4);
+    }),
+  );
+  return {
+    out: toFloat32(fromBytes(dtype, [rows.length, dim], out)),
+    lse: toFloat32(fromBytes('f32', [rows.length], lse)),
+  };
+}
+
+/** Words `first`, `first` + 1, … of a buffer. */
+export async function readWords(
+  device: GPUDevice,
+  buffer: GPUBuffer,
+  first: number,
+  count: number,
+): Promise<readonly number[]> {
+  const [bytes] = await readBack(device, [4 * count], (encoder, [into]) =>
+    encoder.copyBufferToBuffer(buffer, 4 * first, into, 0, 4 * count),
+  );
+  return [...new Uint32Array(bytes.buffer)];
+}
+
+/** What `copy` puts into buffers of so many bytes. */
+async function readBack(
+  device: GPUDevice,
+  sizes: readonly number[],
+  copy: (encoder: GPUCommandEncoder, into: readonly GPUBuffer[]) => void,
+): Promise<readonly Uint8Array<ArrayBuffer>[]> {
   const arena = new Arena(device);
-  const out = arena.create('rows of out', rows.length * width, USAGE.mapRead | USAGE.copyDst);
-  const lse = arena.create('rows of lse', rows.length * 4, USAGE.mapRead | USAGE.copyDst);
   try {
-    const { problem } = scoped(device, 'reading rows', () => {
-      const encoder = device.createCommandEncoder({ label: 'attnc rows' });
-      rows.forEach(({ batch, head, row }, n) => {
-        const at = (batch * heads + head) * queries + row;
-        encoder.copyBufferToBuffer(set.out.buffer, at * width, out, n * width, width);
-        if (set.lse) encoder.copyBufferToBuffer(set.lse.buffer, at * 4, lse, n * 4, 4);
-      });
+    const into = sizes.map((size) => arena.create('readback', size, USAGE.mapRead | USAGE.copyDst));
+    const { problem } = scoped(device, 'reading results', () => {
+      const encoder = device.createCommandEncoder({ label: 'attnc results' });
+      copy(encoder, into);
       device.queue.submit([encoder.finish()]);
     });
     const error = await untilLost(device, problem);
     if (error) throw error;
-    const bytes = async (buffer: GPUBuffer, length: number): Promise<Uint8Array> => {
-      await untilLost(device, buffer.mapAsync(MAP_MODE_READ));
-      return new Uint8Array(buffer.getMappedRange().slice(0, length));
-    };
-    return {
-      out: toFloat32(fromBytes(dtype, [rows.length, dim], await bytes(out, rows.length * width))),
-      lse: toFloat32(fromBytes('f32', [rows.length], await bytes(lse, rows.length * 4))),
-    };
+    await untilLost(device, Promise.all(into.map((b) => b.mapAsync(MAP_MODE_READ))));
+    return into.map((b, n) => new Uint8Array(b.getMappedRange().slice(0, sizes[n])));
   } finally {
     arena.release();
   }

@@ -5,10 +5,12 @@ import type { Bindings, HostTensors, Settings } from '../../runtime/bindings.js'
 import {
   encodeBound,
   planPicked,
+  type EncodedStep,
   type EncodeStats,
   type PickedChoice,
   type Timed,
 } from '../../runtime/encode.js';
+import type { Launch } from '../../runtime/launches.js';
 import { pickVariant, type ChooseOptions } from '../../runtime/pick-variant.js';
 import { choose, compileKernels, type Prepared } from '../../runtime/prepare.js';
 import type { RowIndex } from '../../runtime/reference/index.js';
@@ -21,7 +23,7 @@ import {
   type TimingOptions,
 } from '../../runtime/timing/index.js';
 import type { Tensor } from '../../runtime/tensor.js';
-import { createSets, readRows, storageType, type Rows } from './buffers.js';
+import { createSets, readRows, readWords, storageType, type Rows } from './buffers.js';
 
 /** One program on one device: right on the rows looked at, then timed. */
 
@@ -55,6 +57,18 @@ export interface Measured {
   /** Milliseconds in which the device's driver compiled the kernels. */
   readonly compileMilliseconds: number;
   readonly buffers: { readonly sets: number; readonly bytesASet: number };
+  /** Of kernels that estimate what weights are relative to. */
+  readonly redone: Redone | undefined;
+}
+
+/** Of a run, what was done again because an estimate was off, or because a result was NaN or infinite. */
+export interface Redone {
+  /** Workgroups in all. */
+  readonly workgroups: number;
+  /** Those that went through their keys once more by themselves. */
+  readonly retried: number;
+  /** Those whose work another kernel did again, which rescales. */
+  readonly rescaled: number;
 }
 
 /** A program that is ready to run: bound, planned, its kernels compiled (they are kept with the device). */
@@ -100,16 +114,18 @@ export async function measure(
   const releases: (() => void)[] = [made.release];
   try {
     // Planned once, recorded once for each set: what is timed is the device's work alone.
-    let stats: EncodeStats | undefined;
+    let first: EncodedStep | undefined;
     const recordings = made.sets.map((set: Bindings): Recording =>
       record((pass) => {
         const encoded = encodeBound(pass, prepared, set, bound, plan);
         releases.push(encoded.release);
-        stats ??= encoded.stats;
+        first ??= encoded;
       }),
     );
+    const { stats, redo } = first as EncodedStep;
     options.step?.('running');
     await runOnce(device, recordings[0]);
+    const redone = redo && (await redoneIn(device, redo, plan.value.launches));
     options.check(await readRows(device, made.sets[0], options.rows));
     options.step?.('timing');
     const timing = await timeRuns(device, recordings, options.timing);
@@ -117,7 +133,7 @@ export async function measure(
     options.check(await readRows(device, made.sets[made.sets.length - 1], options.rows));
     return {
       timing,
-      stats: stats as EncodeStats,
+      stats,
       schedule: plan.value.schedule,
       bound,
       tileRows: plan.value.plans.map(
@@ -130,10 +146,20 @@ export async function measure(
       ),
       compileMilliseconds,
       buffers: { sets: made.sets.length, bytesASet: made.bytesASet },
+      redone,
     };
   } finally {
     for (const release of releases) release();
   }
+}
+
+/** What one run has counted: see Kernel.role. */
+async function redoneIn(device: GPUDevice, redo: GPUBuffer, launches: readonly Launch[]): Promise<Redone> {
+  const [retried, rescaled] = await readWords(device, redo, 2, 2);
+  const estimate = ({ kernel }: Launch): boolean =>
+    TILED.includes(kernel.role) && kernel.bindings.some((b) => b.name === 'redo');
+  const workgroups = launches.filter(estimate).reduce((sum, l) => sum + l.total, 0);
+  return { workgroups, retried, rescaled };
 }
 
 const TILED: readonly string[] = ['tiles', 'decode'];

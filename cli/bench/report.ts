@@ -5,7 +5,7 @@ import { tunedText } from '../tuned.js';
 import { patternSummary, shapeSummary, type Work } from '../work.js';
 import type { Ceilings } from './ceilings.js';
 import type { WorkCounts } from './count-work.js';
-import type { Measured } from './measure.js';
+import type { Measured, Redone } from './measure.js';
 import type { Rates } from './rates.js';
 
 /** All that `attnc bench` has to tell. */
@@ -26,6 +26,17 @@ export const precise = (t: number): string => `${t.toPrecision(4)} ms`;
 
 const clockOf = ({ warmUp }: Measured['timing']): string =>
   warmUp.clock === undefined ? '' : `, then the clock at ${percent(warmUp.clock)} of its highest`;
+
+/** Tells why scores take longer whose highest the kernels have not foreseen. */
+export function redoneText({ workgroups, retried, rescaled }: Redone): string {
+  const ways = [
+    ...(retried > 0 ? [`${count(retried)} by the same kernel`] : []),
+    ...(rescaled > 0 ? [`${count(rescaled)} by one that rescales`] : []),
+  ];
+  return ways.length === 0
+    ? `none of ${count(workgroups)} workgroups`
+    : `of ${count(workgroups)} workgroups ${ways.join(', ')}, since some weights were not in the range foreseen`;
+}
 
 export function reportText(report: Report): string {
   const { work, device, measured, counts, ceilings, rates, checked } = report;
@@ -62,6 +73,7 @@ export function reportText(report: Report): string {
       `${precise(timing.time.median)} median of ${count(timing.runs)} runs by ${clock}; 80 % of them between ` +
         `${precise(timing.time.p10)} and ${precise(timing.time.p90)}`,
     ],
+    ...(measured.redone ? [['done again', redoneText(measured.redone)] as [string, string]] : []),
     [
       'warm-up',
       `${count(timing.warmUp.runs)} runs, ${milliseconds(timing.warmUp.milliseconds)}${clockOf(timing)}; ${buffers.sets} sets of buffers in ` +
@@ -141,6 +153,7 @@ export function reportJson(report: Report): unknown {
       bound: rates.bound,
       ofBound: rates.ofBound,
     },
+    doneAgain: measured.redone ?? null,
     planMilliseconds: stats.planMilliseconds,
     compileMilliseconds: measured.compileMilliseconds,
     temporaryBytes: stats.temporaryBytes,

@@ -54,6 +54,9 @@ export function careOrLeave(shader: Shader, layout: MatrixLayout, one: string): 
       layout.retries
         ? wgsl`
           if (needs_care == 2u && !again) {
+            if (thread == 0u) {
+              atomicAdd(&${redo}[RETRIED], 1u);
+            }
             again = true;
             once *= ${one};
             ${blocks.map(correctReference)}
@@ -69,16 +72,21 @@ export function careOrLeave(shader: Shader, layout: MatrixLayout, one: string): 
     }`;
 }
 
-/** Where the list begins, in words: before it stands how long it is. */
+/** Words of `redo`: see Kernel.role. */
+const RETRIED = 2;
+const REDONE = 3;
 const LIST = 4;
 
 /** What stands where, for kernels that have a list. */
 export const listConstants = ({ care, again }: MatrixLayout): string =>
   care === 'later' || again
     ? wgsl`
-      // In redo: how many workgroups are listed, how many of those that share the list are through with it, the list.
+      // In redo: how many workgroups are listed; how many of those that share the list are through with it; how many
+      // have tried again so far, and have been done again; the list.
       const LISTED = 0u;
       const THROUGH = 1u;
+      const RETRIED = ${RETRIED}u;
+      const REDONE = ${REDONE}u;
       const LIST = ${LIST}u;`
     : '';
 
@@ -103,6 +111,7 @@ export function eachListed(shader: Shader, body: string): string {
     }
     storageBarrier();
     if (thread == 0u && atomicAdd(&${redo}[THROUGH], 1u) + 1u == groups.x) {
+      atomicAdd(&${redo}[REDONE], listed);
       atomicStore(&${redo}[LISTED], 0u);
       atomicStore(&${redo}[THROUGH], 0u);
     }`;

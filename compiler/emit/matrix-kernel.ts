@@ -23,7 +23,7 @@ import { comment, floatLiteral, wgsl } from './wgsl.js';
 /**
  * Flash attention with subgroup matrices (FlashAttention-2: queries and results stay in registers). Each subgroup has
  * `blocks` × m query rows. Scores pass through workgroup memory, since the elements of a matrix cannot be read; the
- * results in registers are rescaled only when a row's highest score has grown by more than 8 (in powers of two), or,
+ * results in registers are rescaled only when a row's highest score has grown by more than 15 (in powers of two), or,
  * by a steady tiling, never.
  */
 
@@ -155,7 +155,7 @@ function constants(target: Target): string {
 
 const ONLINE_CONSTANTS = wgsl`
   // Weights may grow to two to the power of this before results are rescaled (f16 holds 65504).
-  const SLACK = 8.0;`;
+  const SLACK = 15.0;`;
 
 function memory(layout: MatrixLayout, { places, reads }: SideFacts, isLine: boolean): string {
   return wgsl`

@@ -240,8 +240,7 @@ function steadyLoop(main: MatrixMain): string {
       workgroupBarrier();
       ${commitKeys(layout)}
       workgroupBarrier();
-      ${scoreTile(layout, chunkOf(layout, 0))}
-      ${estimateReferences(layout, chunkOf(layout, 0), visit.most)}
+      ${estimateReferences(layout, visit.most)}
     }
     while (next.kind != NO_PAIR) {
       workgroupBarrier();

@@ -1,5 +1,5 @@
-import { allBlocks, loadWeights, storeScores } from './matrix-products.js';
-import { syncOf, type Chunk, type MatrixLayout } from './matrix-layout.js';
+import { allBlocks, loadWeights, scoreTile, storeScores } from './matrix-products.js';
+import { chunkOf, syncOf, type Chunk, type MatrixLayout } from './matrix-layout.js';
 import {
   findTop,
   overScores,
@@ -19,38 +19,51 @@ import { floatLiteral, lines, wgsl } from './wgsl.js';
  */
 
 /**
- * Statements that estimate the references from the staged keys' scores, whether they are edges or not.
+ * Statements that estimate the references from scores of staged keys, whether they are edges or not: of all of them where
+ * rows are long, of the first chunk where more would be felt.
  * @param most WGSL of how many keys there may be, if known
  */
-export function estimateReferences(layout: MatrixLayout, chunk: Chunk, most: string | undefined): string {
+export function estimateReferences(layout: MatrixLayout, most: string | undefined): string {
+  const { retries, blocks, keys, chunk } = layout;
   const { sync } = syncOf(layout);
-  const isLess = layout.retries && most !== undefined;
-  const margin = isLess ? `select(MARGIN, less, all < ${floatLiteral(ALONE)})` : 'MARGIN';
+  const isLess = retries && most !== undefined;
+  const count = retries ? keys / chunk : 1;
+  const each = allBlocks(layout);
+  const look = (own: Chunk, b: number): string => wgsl`
+    ${storeScores(layout, own, b)}
+    ${sync}
+    {
+      ${scoreLets(layout)}
+      ${readScores(layout, b)}
+      ${findTop(layout, b)}
+      ${isLess ? sumRelativeToTop(layout, b) : `first_top_${b} = max(first_top_${b}, top);`}
+    }`;
+  const margin = isLess
+    ? (b: number): string => `select(MARGIN, less, all_${b} < ${floatLiteral(ALONE)})`
+    : () => 'MARGIN';
+  const estimate = (b: number): string => `first_top_${b} + ${margin(b)}`;
   return wgsl`
     ${isLess ? `let less = min(MARGIN, ${MARGIN_OF_ONE} - log2(f32(${most})));` : ''}
-    ${lines(
-      layout.blocks,
-      (b) => wgsl`
-      ${storeScores(layout, chunk, b)}
-      ${sync}
-      {
-        ${scoreLets(layout)}
-        ${readScores(layout, b)}
-        ${findTop(layout, b)}
-        ${isLess ? sumRelativeToTop(layout, b) : ''}
-        reference_${b} = ${layout.retries ? `select(top + ${margin}, reference_${b}, again)` : `top + ${margin}`};
-      }
-      ${b + 1 < layout.blocks ? sync : ''}`,
-    )}`;
+    ${each.map((b) => `var first_top_${b} = FLOOR;`)}
+    ${isLess ? each.map((b) => `var all_${b} = 0.0;`) : ''}
+    ${lines(count, (c) => {
+      const own = chunkOf(layout, c);
+      const between = (b: number): string => (c + 1 < count || b + 1 < blocks ? sync : '');
+      return [scoreTile(layout, own), ...each.map((b) => `${look(own, b)}\n${between(b)}`)].join('\n');
+    })}
+    ${each.map((b) => `reference_${b} = ${retries ? `select(${estimate(b)}, reference_${b}, again)` : estimate(b)};`)}`;
 }
 
-/** Statements that add up the weights of the row's scores, relative to the highest, as `all`. */
+/** Statements that bring `first_top_B` and `all_B`, the weights of the row's scores relative to that, up to date. */
 function sumRelativeToTop(layout: MatrixLayout, b: number): string {
-  const weights = lines(2 * layout.pairs, (q) => `exp2(TO_LOG2 * s_${b}_${q} - vec4<f32>(top))`);
+  const weights = lines(2 * layout.pairs, (q) => `exp2(TO_LOG2 * s_${b}_${q} - vec4<f32>(higher))`);
   return wgsl`
+    let higher = max(first_top_${b}, top);
     let weights = ${weights.join(' + ')};
     var all = (weights.x + weights.y) + (weights.z + weights.w);
-    ${overSharers(layout, (other) => `all += subgroupShuffleXor(all, ${other});`)}`;
+    ${overSharers(layout, (other) => `all += subgroupShuffleXor(all, ${other});`)}
+    all_${b} = all_${b} * exp2(first_top_${b} - higher) + all;
+    first_top_${b} = higher;`;
 }
 
 /** How scores are masked: what masks are told, and whether in registers. */

@@ -82,7 +82,9 @@ export interface Kernel {
    * A decode workgroup leaves `rows` rows of valueDim / 4 + 1 vec4s in `parts`: the sums, then (highest score, total
    * weight, poison, 0). Workgroups of a `tiles` or `decode` kernel that binds `redo` leave nothing if it needs care, and put
    * their number there: into the list from word 4 on, whose length is word 0. However many there are of `tiles_again` or
-   * `decode_again`, together they do what is listed and empty the list: it must be zeros before the first run only.
+   * `decode_again`, together they do what is listed and empty the list: it must be zeros before the first run only. Words
+   * 2 and 3 count on from run to run how many workgroups have gone through their keys once more by themselves, and how
+   * many were listed.
    */
   readonly role:
     | 'initialise'

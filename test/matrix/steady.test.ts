@@ -3,6 +3,8 @@
 
 import type { MatrixTiling } from '../../compiler/emit/matrix-layout.js';
 import type { Program } from '../../compiler/ir/program.js';
+import { measure, type Redone } from '../../cli/bench/measure.js';
+import { redoneText } from '../../cli/bench/report.js';
 import { MARGIN } from '../../compiler/emit/matrix-steady.js';
 import { run, type HostTensors } from '../../runtime/index.js';
 import { compare, reference } from '../../runtime/reference/index.js';
@@ -23,7 +25,7 @@ interface Profile {
 }
 
 /** The keys that may be estimated from. */
-const isFirst = (j: number): boolean => j % 64 < 16;
+const isFirst = (j: number): boolean => j % 64 < 32;
 const alternating = (row: number): number => (row % 3 === 0 ? -1 : 1);
 
 /** Nats from powers of two above what is estimated from. */
@@ -38,6 +40,8 @@ const PROFILES: readonly Profile[] = [
   { name: 'huge', score: (j) => (isFirst(j) ? -1e4 : 1e4) },
   { name: 'huge below nothing', score: () => -1e4 },
   { name: 'rising and falling', score: (j) => j / 3, sign: alternating },
+  // What rescales has to at the second and the third of these steps, not at the first.
+  { name: 'in steps', score: (j) => Math.LN2 * [0, 14.9, 31.4, 47.9][Math.min(3, Math.floor(j / 32))] },
   { name: 'up and down', score: (j) => ((j * 7) % 16) * 3, sign: alternating },
 ];
 
@@ -178,9 +182,10 @@ matrixTest('a sink: rows of many keys are done once', async (t) => {
     const { out, lse } = await run(opened.device, once, tensors, options);
     return compare({ out: toFloat32(out), lse: lse.data }, reference(program.pattern, tensors), 'f16').pass;
   };
-  // Its weight is known when references are estimated, or too large for f16.
+  // It is among the keys that references are estimated from, of which some come after others; or too large for f16.
   t.true(await passes(0));
-  t.false(await passes(20));
+  t.true(await passes(20));
+  t.false(await passes(40));
 });
 
 /** Which of these need the kernels that do work again, in a tiling that does tiles once more by itself, or doesn't. */
@@ -191,29 +196,61 @@ const NEEDS_REDOING: readonly (readonly [name: string, text: string, always: boo
   ['huge', 'pattern p { i -> j when abs(i - j) <= 100 }', true],
 ];
 
+/** What `attnc bench` says of it, of a run of its own. */
+async function counted(text: string, retries: boolean, tensors: HostTensors): Promise<Redone> {
+  const program = inTiling({
+    text,
+    tiling: { blocks: 2, keys: 32, retries },
+    dim: DIM,
+    valueDim: VALUE_DIM,
+  });
+  const [{ schedule }] = program.variants;
+  const choose = { schedule, family: 'matrix', decode: false } as const;
+  const { redone } = await measure(
+    opened.device,
+    { program, tensors, output: 'f32', choose },
+    { rows: [], check: () => undefined, timing: { warmUp: 0, runs: 1 }, sets: 1 },
+  );
+  return redone!;
+}
+
+matrixTest('bench counts what is done again', async (t) => {
+  const text = 'pattern p { i -> j when abs(i - j) <= 100 }';
+  const of = (name: string): HostTensors =>
+    tensorsOf(PROFILES.find((p) => p.name === name) ?? { name, score: () => 0 }, 190, 190, 1);
+  const [plain, infinite, huge] = [of('plain'), of('infinite in f16'), of('huge')];
+  const { workgroups, ...none } = await counted(text, true, plain);
+  t.true(workgroups >= HEADS);
+  t.deepEqual(none, { retried: 0, rescaled: 0 });
+  t.deepEqual(await counted(text, true, infinite), { workgroups, retried: workgroups, rescaled: 0 });
+  t.deepEqual(await counted(text, true, huge), { workgroups, retried: 0, rescaled: workgroups });
+  t.deepEqual(await counted(text, false, infinite), { workgroups, retried: 0, rescaled: workgroups });
+  t.is(redoneText({ workgroups: 1234, retried: 0, rescaled: 0 }), 'none of 1,234 workgroups');
+  t.is(
+    redoneText({ workgroups: 1234, retried: 1000, rescaled: 4 }),
+    'of 1,234 workgroups 1,000 by the same kernel, 4 by one that rescales, since some weights were not in the range foreseen',
+  );
+});
+
 for (const [name, text, always] of NEEDS_REDOING) {
   matrixTest(
     `${name}: done once more by the kernel itself${always ? ', which does not help' : ''}`,
     async (t) => {
       const profile = PROFILES.find((p) => p.name === name)!;
-      const passes = async (retries: boolean, redoes: boolean): Promise<boolean> => {
+      const passes = async (retries: boolean, change: (program: Program) => Program): Promise<boolean> => {
         const tiling = { blocks: 2, keys: 32, retries };
         const program = inTiling({ text, tiling, dim: DIM, valueDim: VALUE_DIM });
         const [{ schedule }] = program.variants;
         const tensors = tensorsOf(profile, 190, 190, 1);
         const options = { schedule, family: 'matrix', decode: false } as const;
-        const { out, lse } = await run(
-          opened.device,
-          redoes ? program : withoutRedoing(program),
-          tensors,
-          options,
-        );
+        const { out, lse } = await run(opened.device, change(program), tensors, options);
         return compare({ out: toFloat32(out), lse: lse.data }, reference(program.pattern, tensors), 'f16')
           .pass;
       };
-      t.true(await passes(true, true));
-      t.is(await passes(true, false), !always);
-      t.false(await passes(false, false));
+      t.true(await passes(true, (program) => program));
+      t.is(await passes(true, withoutRedoing), !always);
+      t.false(await passes(true, (program) => withoutRetries(withoutRedoing(program))));
+      t.false(await passes(false, withoutRedoing));
     },
   );
 }
