@@ -67,7 +67,7 @@ export interface Redone {
   readonly workgroups: number;
   /** Those that went through their keys once more by themselves. */
   readonly retried: number;
-  /** Those whose work another kernel did again, which rescales. */
+  /** Those, whether they had or not, whose work another kernel did again, which rescales. */
   readonly rescaled: number;
 }
 

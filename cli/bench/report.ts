@@ -27,15 +27,17 @@ export const precise = (t: number): string => `${t.toPrecision(4)} ms`;
 const clockOf = ({ warmUp }: Measured['timing']): string =>
   warmUp.clock === undefined ? '' : `, then the clock at ${percent(warmUp.clock)} of its highest`;
 
-/** Tells why scores take longer whose highest the kernels have not foreseen. */
+/** Tells why scores take longer whose highest the kernels have not foreseen, and results that are not finite. */
 export function redoneText({ workgroups, retried, rescaled }: Redone): string {
   const ways = [
     ...(retried > 0 ? [`${count(retried)} by the same kernel`] : []),
-    ...(rescaled > 0 ? [`${count(rescaled)} by one that rescales`] : []),
+    ...(rescaled > 0
+      ? [`${count(rescaled)}${retried > 0 ? ' (those or others)' : ''} by one that rescales`]
+      : []),
   ];
   return ways.length === 0
     ? `none of ${count(workgroups)} workgroups`
-    : `of ${count(workgroups)} workgroups ${ways.join(', ')}, since some weights were not in the range foreseen`;
+    : `of ${count(workgroups)} workgroups ${ways.join(', ')}: weights were out of the range foreseen, or results not finite`;
 }
 
 export function reportText(report: Report): string {

@@ -1,7 +1,7 @@
 import type { StorageTypes } from '../../compiler/ir/program.js';
-import type { Spread, Timing } from '../../runtime/timing/index.js';
+import { CLOCK_UP, type Spread, type Timing } from '../../runtime/timing/index.js';
 import type { TunedChoice } from '../../runtime/tuned.js';
-import { count, listed } from '../text.js';
+import { count, listed, percent } from '../text.js';
 import { patternSummary, shapeSummary, type Work } from '../work.js';
 import { precise } from './report.js';
 
@@ -11,6 +11,8 @@ type Choice = Omit<TunedChoice, 'milliseconds'>;
 export interface Tried extends Choice {
   readonly time: Spread | undefined;
   readonly clock: Timing['clock'] | undefined;
+  /** The device's clock when timing began, over the highest seen; undefined where nothing tells. */
+  readonly clockShare: number | undefined;
   readonly problem: string | undefined;
 }
 
@@ -33,6 +35,26 @@ export interface TuneReport {
 const same = (a: Choice, b: Choice): boolean =>
   a.schedule === b.schedule && a.family === b.family && a.tiling === b.tiling;
 
+/** Was it timed although the device's clock had not risen? Then others may have been faster for that alone. */
+const wasSlow = (t: Tried): t is Tried & { readonly clockShare: number } =>
+  t.clockShare !== undefined && t.clockShare < CLOCK_UP;
+
+/** What came of a candidate. */
+export function triedText(t: Tried): string {
+  if (!t.time) return `no time: ${t.problem}`;
+  const { median, p10, p90 } = t.time;
+  const time = `${precise(median)} (80 % between ${precise(p10)} and ${precise(p90)})`;
+  return wasSlow(t) ? `${time}, the clock at ${percent(t.clockShare)} of its highest` : time;
+}
+
+/** Says so if times may not be comparable. */
+export function clockText(tried: readonly Tried[]): string | undefined {
+  const slow = tried.filter(wasSlow).length;
+  return slow === 0
+    ? undefined
+    : `low while ${count(slow)} of ${count(tried.length)} were timed: tune again when nothing else runs on the device`;
+}
+
 export function tuneText(report: TuneReport): string {
   const { work, device, types, tried, usual, kept } = report;
   const head: [string, string][] = [
@@ -43,14 +65,16 @@ export function tuneText(report: TuneReport): string {
   ];
   const table = tried.map((t) => {
     const marks = [...(same(t, kept) ? ['kept'] : []), ...(same(t, usual) ? ['chosen without tuning'] : [])];
-    const time = t.time
-      ? `${precise(t.time.median)} (80 % between ${precise(t.time.p10)} and ${precise(t.time.p90)})`
-      : `no time: ${t.problem}`;
-    return [t.family, t.schedule, t.tiling, [time, ...marks].join(', ')];
+    return [t.family, t.schedule, t.tiling, [triedText(t), ...marks].join(', ')];
   });
   const widths = [0, 1, 2].map((n) => Math.max(...table.map((row) => row[n].length)));
   const lines = table.map((row) => `  ${row.map((cell, n) => cell.padEnd(widths[n] ?? 0)).join('  ')}\n`);
-  return `${patternSummary(work)}\n${listed(head)}\n${lines.join('')}\n${listed([['kept in', report.cache]])}`;
+  const clock = clockText(tried);
+  const foot: [string, string][] = [
+    ['kept in', report.cache],
+    ...(clock ? [['clock', clock] as [string, string]] : []),
+  ];
+  return `${patternSummary(work)}\n${listed(head)}\n${lines.join('')}\n${listed(foot)}`;
 }
 
 export function tuneJson(report: TuneReport): unknown {
@@ -71,6 +95,7 @@ export function tuneJson(report: TuneReport): unknown {
       tiling: t.tiling,
       milliseconds: t.time ?? null,
       clock: t.clock ?? null,
+      clockShare: t.clockShare ?? null,
       problem: t.problem ?? null,
       kept: same(t, kept),
       usual: same(t, usual),

@@ -129,11 +129,18 @@ async function tune(session: Session, file: string, options: Options): Promise<n
             step,
           },
         );
-        return { ...choice, time: timing.time, clock: timing.clock, problem: undefined };
+        const { time, clock, warmUp } = timing;
+        return { ...choice, time, clock, clockShare: warmUp.clock, problem: undefined };
       } catch (error) {
         // What one candidate can't do, another may; without a device none can.
         if (!isAttncError(error) || error.kind === 'device-lost') throw error;
-        return { ...choice, time: undefined, clock: undefined, problem: error.message };
+        return {
+          ...choice,
+          time: undefined,
+          clock: undefined,
+          clockShare: undefined,
+          problem: error.message,
+        };
       }
     };
     session.progress.step('planning');

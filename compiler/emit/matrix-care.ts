@@ -94,6 +94,7 @@ export const listConstants = ({ care, again }: MatrixLayout): string =>
 export function eachListed(shader: Shader, body: string): string {
   const redo = shader.bind('redo', 'read_write');
   return wgsl`
+    // What is read of the list is told to all threads by the flag that later says whether results need care.
     if (thread == 0u) {
       atomicStore(&flags[CARE], atomicLoad(&${redo}[LISTED]));
     }
@@ -109,7 +110,6 @@ export function eachListed(shader: Shader, body: string): string {
       ${body}
       workgroupBarrier();
     }
-    storageBarrier();
     if (thread == 0u && atomicAdd(&${redo}[THROUGH], 1u) + 1u == groups.x) {
       atomicAdd(&${redo}[REDONE], listed);
       atomicStore(&${redo}[LISTED], 0u);

@@ -43,7 +43,7 @@ export interface MatrixTiling {
   readonly steady: boolean;
   /**
    * A steady kernel itself does a tile once more whose estimates turn out to be off, relative to what it has found by
-   * then; only what that doesn't help is left to the slow kernel that takes all care. Costs short rows 3 %, long ones
+   * then; only what that doesn't help is left to the kernel that rescales. Costs short rows 3 %, long ones
    * nothing that can be told.
    */
   readonly retries: boolean;
@@ -115,7 +115,6 @@ export function matrixLayout(
     ...tiling,
     steady: steady && !again,
     retries: tiling.retries && steady && !again,
-    prefetch: tiling.prefetch,
     care: steady && !again ? 'later' : 'here',
     again,
     rows: subgroups * blocks * m,

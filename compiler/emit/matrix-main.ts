@@ -43,7 +43,7 @@ export interface MatrixMain {
 
 /**
  * `main`: the queries to registers, then tile after tile of keys, then out to memory. What turns out to hold NaN,
- * infinity, or weights that f16 does not hold well is done again with care (`Care`).
+ * infinity, or weights that f16 does not hold well is done again (`Care`).
  */
 export function emitMatrixMain(main: MatrixMain): string {
   const { shader, pass, layout } = main;

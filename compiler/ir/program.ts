@@ -166,7 +166,7 @@ export interface MatrixNeeds {
 }
 
 /** Of programs as data: what was compiled for another is not run. */
-export const PROGRAM_VERSION = 5;
+export const PROGRAM_VERSION = 6;
 
 /**
  * A compiled pattern: plain data that runs without the compiler.
