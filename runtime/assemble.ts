@@ -1,4 +1,4 @@
-import type { Kernel, Variant } from '../compiler/ir/program.js';
+import { REDO, type Kernel, type Variant } from '../compiler/ir/program.js';
 import type { Arena } from './arena.js';
 import type { Bound } from './bind.js';
 import type { Bindings, TensorBinding } from './bindings.js';
@@ -140,5 +140,5 @@ function partsBuffer(arena: Arena, choice: Choice): GPUBuffer {
 /** Which workgroups' work another kernel must do again, of one kernel at a time: see Kernel.role. */
 function redoBuffer(arena: Arena, choice: Choice): GPUBuffer {
   const most = Math.max(...choice.launches.map((l) => (bindingOf(l.kernel.bindings, 'redo') ? l.total : 0)));
-  return arena.create('redo', 16 + 4 * most, USAGE.storage | USAGE.copySrc);
+  return arena.create('redo', 4 * (REDO.list + most), USAGE.storage | USAGE.copySrc);
 }

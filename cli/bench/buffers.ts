@@ -122,15 +122,14 @@ export async function readRows(device: GPUDevice, set: Bindings, rows: readonly 
   };
 }
 
-/** Words `first`, `first` + 1, … of a buffer. */
+/** The first words of a buffer. */
 export async function readWords(
   device: GPUDevice,
   buffer: GPUBuffer,
-  first: number,
   count: number,
 ): Promise<readonly number[]> {
   const [bytes] = await readBack(device, [4 * count], (encoder, [into]) =>
-    encoder.copyBufferToBuffer(buffer, 4 * first, into, 0, 4 * count),
+    encoder.copyBufferToBuffer(buffer, 0, into, 0, 4 * count),
   );
   return [...new Uint32Array(bytes.buffer)];
 }

@@ -1,4 +1,4 @@
-import type { Kernel, Program, StorageType } from '../../compiler/ir/program.js';
+import { REDO, type Kernel, type Program, type StorageType } from '../../compiler/ir/program.js';
 import type { Pass, Schedule } from '../../compiler/ir/schedule.js';
 import { bind, type Bound } from '../../runtime/bind.js';
 import type { Bindings, HostTensors, Settings } from '../../runtime/bindings.js';
@@ -153,9 +153,10 @@ export async function measure(
   }
 }
 
-/** What one run has counted: see Kernel.role. */
+/** What one run has counted. */
 async function redoneIn(device: GPUDevice, redo: GPUBuffer, launches: readonly Launch[]): Promise<Redone> {
-  const [retried, rescaled] = await readWords(device, redo, 2, 2);
+  const words = await readWords(device, redo, REDO.list);
+  const [retried, rescaled] = [words[REDO.retried], words[REDO.redone]];
   const estimate = ({ kernel }: Launch): boolean =>
     TILED.includes(kernel.role) && kernel.bindings.some((b) => b.name === 'redo');
   const workgroups = launches.filter(estimate).reduce((sum, l) => sum + l.total, 0);

@@ -24,8 +24,10 @@ export interface Report {
 /** Milliseconds with four digits: times differ in the third. */
 export const precise = (t: number): string => `${t.toPrecision(4)} ms`;
 
+export const clockAt = (share: number): string => `the clock at ${percent(share)} of its highest`;
+
 const clockOf = ({ warmUp }: Measured['timing']): string =>
-  warmUp.clock === undefined ? '' : `, then the clock at ${percent(warmUp.clock)} of its highest`;
+  warmUp.clock === undefined ? '' : `, then ${clockAt(warmUp.clock)}`;
 
 /** Tells why scores take longer whose highest the kernels have not foreseen, and results that are not finite. */
 export function redoneText({ workgroups, retried, rescaled }: Redone): string {

@@ -1,9 +1,9 @@
 import type { StorageTypes } from '../../compiler/ir/program.js';
 import { CLOCK_UP, type Spread, type Timing } from '../../runtime/timing/index.js';
 import type { TunedChoice } from '../../runtime/tuned.js';
-import { count, listed, percent } from '../text.js';
+import { count, listed } from '../text.js';
 import { patternSummary, shapeSummary, type Work } from '../work.js';
-import { precise } from './report.js';
+import { clockAt, precise } from './report.js';
 
 type Choice = Omit<TunedChoice, 'milliseconds'>;
 
@@ -44,7 +44,7 @@ export function triedText(t: Tried): string {
   if (!t.time) return `no time: ${t.problem}`;
   const { median, p10, p90 } = t.time;
   const time = `${precise(median)} (80 % between ${precise(p10)} and ${precise(p90)})`;
-  return wasSlow(t) ? `${time}, the clock at ${percent(t.clockShare)} of its highest` : time;
+  return wasSlow(t) ? `${time}, ${clockAt(t.clockShare)}` : time;
 }
 
 /** Says so if times may not be comparable. */

@@ -1,3 +1,4 @@
+import { REDO } from '../ir/program.js';
 import type { MatrixLayout } from './matrix-layout.js';
 import { allBlocks } from './matrix-products.js';
 import { correctReference, offReference, tellsReference } from './matrix-steady.js';
@@ -72,22 +73,17 @@ export function careOrLeave(shader: Shader, layout: MatrixLayout, one: string): 
     }`;
 }
 
-/** Words of `redo`: see Kernel.role. */
-const RETRIED = 2;
-const REDONE = 3;
-const LIST = 4;
-
 /** What stands where, for kernels that have a list. */
 export const listConstants = ({ care, again }: MatrixLayout): string =>
   care === 'later' || again
     ? wgsl`
       // In redo: how many workgroups are listed; how many of those that share the list are through with it; how many
       // have tried again so far, and have been done again; the list.
-      const LISTED = 0u;
-      const THROUGH = 1u;
-      const RETRIED = ${RETRIED}u;
-      const REDONE = ${REDONE}u;
-      const LIST = ${LIST}u;`
+      const LISTED = ${REDO.listed}u;
+      const THROUGH = ${REDO.through}u;
+      const RETRIED = ${REDO.retried}u;
+      const REDONE = ${REDO.redone}u;
+      const LIST = ${REDO.list}u;`
     : '';
 
 /** Statements that run `body` for each workgroup that the kernel before has listed, by its `number`. */

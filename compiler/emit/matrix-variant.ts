@@ -83,9 +83,10 @@ export function matrixChoices(target: Target): readonly MatrixChoice[] {
  * heads of 64 as many keys are staged as whole tilings of 64 rows stage, for the same registers.
  */
 function partTiling(target: Target, { m }: MatrixUnit, whole: MatrixTiling): MatrixTiling {
-  if (m * whole.blocks * whole.subgroups <= 64) return { ...whole, retries: false };
+  const once = { ...whole, retries: false };
+  if (m * whole.blocks * whole.subgroups <= 64) return once;
   const keys = Math.max(target.dim, target.valueDim) <= 64 ? whole.keys : 16;
-  return { ...whole, subgroups: 64 / m, blocks: 1, keys, chunk: Math.min(whole.chunk, keys), retries: false };
+  return { ...once, subgroups: 64 / m, blocks: 1, keys, chunk: Math.min(whole.chunk, keys) };
 }
 
 /** The variants of a schedule: `base` with its tile kernels replaced. None for a schedule without tiles. */

@@ -81,10 +81,8 @@ export interface Kernel {
    * one of its long rows each. The others: blocks of `rows` query rows, block fastest, then head, batch.
    * A decode workgroup leaves `rows` rows of valueDim / 4 + 1 vec4s in `parts`: the sums, then (highest score, total
    * weight, poison, 0). Workgroups of a `tiles` or `decode` kernel that binds `redo` leave nothing if it needs care, and put
-   * their number there: into the list from word 4 on, whose length is word 0. However many there are of `tiles_again` or
-   * `decode_again`, together they do what is listed and empty the list: it must be zeros before the first run only. Words
-   * 2 and 3 count on from run to run how many workgroups have gone through their keys once more by themselves, and how
-   * many were listed.
+   * their number there (`REDO`). However many there are of `tiles_again` or `decode_again`, together they do what is
+   * listed and empty the list: it must be zeros before the first run only.
    */
   readonly role:
     | 'initialise'
@@ -164,6 +162,13 @@ export interface MatrixNeeds {
   /** Subgroups must run in lockstep, with their accesses to workgroup memory in program order. */
   readonly lockstep: boolean;
 }
+
+/**
+ * Words of the binding `redo`: how many workgroups are listed; how many of those that share the list are through with it;
+ * how many, counting on from run to run, have gone through their keys once more by themselves, and have been done again
+ * as listed; where the list begins.
+ */
+export const REDO = { listed: 0, through: 1, retried: 2, redone: 3, list: 4 } as const;
 
 /** Of programs as data: what was compiled for another is not run. */
 export const PROGRAM_VERSION = 6;

@@ -193,14 +193,6 @@ matrixTest('a sink: rows of many keys are done once', async (t) => {
   t.false(await passes(40));
 });
 
-/** Which of these need the kernels that do work again, in a tiling that does tiles once more by itself, or doesn't. */
-const NEEDS_REDOING: readonly (readonly [name: string, text: string, always: boolean])[] = [
-  ['infinite in f16', 'pattern p { i -> j when abs(i - j) <= 100 }', false],
-  ['far below', 'pattern p { i -> j when abs(i - j) <= 10 }', false],
-  ['rising and falling', 'pattern p { i -> j when j <= i }', false],
-  ['huge', 'pattern p { i -> j when abs(i - j) <= 100 }', true],
-];
-
 /** What `attnc bench` says of it, of a run of its own. */
 async function counted(text: string, retries: boolean, tensors: HostTensors): Promise<Redone> {
   const program = inTiling({
@@ -269,6 +261,14 @@ matrixTest('run after run, more tiles are done again than workgroups share, in b
   t.is(redone!.rescaled, redone!.workgroups);
   t.true(redone!.workgroups >= 2 * heads);
 });
+
+/** Which of these need the kernels that do work again, in a tiling that does tiles once more by itself, or doesn't. */
+const NEEDS_REDOING: readonly (readonly [name: string, text: string, always: boolean])[] = [
+  ['infinite in f16', 'pattern p { i -> j when abs(i - j) <= 100 }', false],
+  ['far below', 'pattern p { i -> j when abs(i - j) <= 10 }', false],
+  ['rising and falling', 'pattern p { i -> j when j <= i }', false],
+  ['huge', 'pattern p { i -> j when abs(i - j) <= 100 }', true],
+];
 
 for (const [name, text, always] of NEEDS_REDOING) {
   matrixTest(
