@@ -1,7 +1,8 @@
 import { add, div, int, isConst, make, mul, not, sub, variable, ZERO } from './build.js';
 import { some, type Expr } from './expr.js';
 import { linear, fromLinear, type Linear } from './linear.js';
-import { greatest, isInfinite, least, type Cover, type Range } from './range.js';
+import { greatest, isInfinite, least, type Range } from './interval.js';
+import type { Cover } from './range.js';
 
 /**
  * `bounds`: where one side's positions can lie, given a range of the other side's: a union of intervals, or of families

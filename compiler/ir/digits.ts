@@ -2,7 +2,7 @@ import { add, int, isConst, mul, sub, variable, ZERO, le, TRUE, all } from './bu
 import type { KeyRun } from './key-runs.js';
 import { mentions, rewrite, walk, type Expr } from './expr.js';
 import { linear } from './linear.js';
-import { range, type Range } from './range.js';
+import { range, type Range } from './interval.js';
 import { simplify } from './simplify.js';
 import type { Tape } from './tape.js';
 

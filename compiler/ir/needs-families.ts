@@ -4,7 +4,8 @@ import { roundBetween } from './digits.js';
 import { some, type Expr } from './expr.js';
 import type { BoundGraph } from './inputs.js';
 import { tapeAt, type NeedTerm, type Place } from './needs-terms.js';
-import { Cover, isInfinite, range } from './range.js';
+import { isInfinite, range } from './interval.js';
+import { Cover } from './range.js';
 import { permute } from './sample.js';
 
 /**

@@ -3,7 +3,8 @@ import { runsOfRegion, type Digits, type Region } from './digits.js';
 import { mentions, type Expr } from './expr.js';
 import type { KeyRun } from './key-runs.js';
 import { tapeAt, type NeedTerm, type Place } from './needs-terms.js';
-import { Cover, range } from './range.js';
+import { range } from './interval.js';
+import { Cover } from './range.js';
 
 /**
  * Terms with a condition f(i) = g(j), for values in no order (the document of a token, where documents come back): the

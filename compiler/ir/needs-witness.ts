@@ -3,7 +3,8 @@ import { boundsOf } from './bounds.js';
 import { periodsOf } from './digits.js';
 import { mentions, same, some, type Expr } from './expr.js';
 import { fromLinear, linear } from './linear.js';
-import { Cover, isInfinite, range } from './range.js';
+import { isInfinite, range } from './interval.js';
+import { Cover } from './range.js';
 import { simplify } from './simplify.js';
 import type { NeedTerm } from './needs-terms.js';
 

@@ -16,7 +16,8 @@ import {
 } from './build.js';
 import { boundsOf, EVERYWHERE, type Bound } from './bounds.js';
 import { mentions, rewrite, same, some, type Expr } from './expr.js';
-import { Cover, isInfinite, type Box, type Truth } from './range.js';
+import { isInfinite } from './interval.js';
+import { Cover, type Box, type Truth } from './range.js';
 import { boxOfSide, boxOfWholeSide, substitute } from './space.js';
 import type { BoxSpace, GridSpace, Interval, Seed, Segment, Space } from './schedule.js';
 

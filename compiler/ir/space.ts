@@ -1,7 +1,8 @@
 import { add, div, int, max, min, mod, mul, ONE, sub, variable, ZERO } from './build.js';
 import { rewrite, type Expr } from './expr.js';
 import { reduceModulo } from './linear.js';
-import { Cover, range, type Box, type Range } from './range.js';
+import { range, type Range } from './interval.js';
+import { Cover, type Box } from './range.js';
 import type { GridSpace, LineSpace, Space } from './schedule.js';
 
 /** Constructors of index spaces, and the boxes that their tiles are. Query spaces hold the rows of the part that is run. */

@@ -1,6 +1,7 @@
 import { add, int, max, min, ONE, sub, variable, ZERO } from '../ir/build.js';
 import { walk, type Expr } from '../ir/expr.js';
-import { Cover, isInfinite, range, type Box, type Range } from '../ir/range.js';
+import { isInfinite, range, type Range } from '../ir/interval.js';
+import { Cover, type Box } from '../ir/range.js';
 import type { KernelRange, LineSpace, Segment, Space, TilePass } from '../ir/schedule.js';
 
 /**

@@ -2,7 +2,8 @@ import { add, all, div, int, le, lt, min, ONE, select, sub, variable, ZERO } fro
 import { boundsOf } from '../ir/bounds.js';
 import { mentions, same, some, type Expr } from '../ir/expr.js';
 import { fromLinear, linear, reduceModulo } from '../ir/linear.js';
-import { Cover, isInfinite } from '../ir/range.js';
+import { isInfinite } from '../ir/interval.js';
+import { Cover } from '../ir/range.js';
 import type { Term } from '../ir/segment.js';
 import { boxOfWholeSide } from '../ir/space.js';
 

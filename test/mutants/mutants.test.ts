@@ -31,7 +31,7 @@ const MUTANTS: readonly Mutant[] = [
     to: 'all: below(d.lo, ZERO, strict)',
   },
   {
-    file: 'compiler/ir/range.js',
+    file: 'compiler/ir/interval.js',
     from: "make('sub', 'int', [modulus, ONE])",
     to: "make('sub', 'int', [modulus, int(2)])",
   },
@@ -48,7 +48,7 @@ const MUTANTS: readonly Mutant[] = [
   },
   // known bits
   {
-    file: 'compiler/ir/range.js',
+    file: 'compiler/ir/interval.js',
     from: "make('ones', 'int', [make('bitxor', 'int', [r.lo, r.hi])])",
     to: "make('bitxor', 'int', [r.lo, r.hi])",
   },
